@@ -1,0 +1,222 @@
+"""The errors that busduct raises.
+
+::
+
+    BusductError
+    |- ClosedError
+    |- PeerLostError(peer)
+    |- FullError(limit)
+    |- WaitTimeoutError                 also a TimeoutError
+    |- AddressInUseError(endpoint)      also an OSError
+    |- ProtocolError
+    |  |- LocalProtocolError
+    |  `- RemoteProtocolError
+    |     |- FrameTooLargeError(size, limit)
+    |     `- MalformedFrameError(offset)
+    |- WorkerError
+    |  |- WorkerStartError(worker_id)
+    |  |- WorkerDiedError(worker_id, exit_code)
+    |  `- EngineDeadError(engine)
+    |- RequestError(code)               also a ValueError
+    |- AuthError
+    |- ConfigError                      also a ValueError
+    `- ForkedError
+"""
+
+__all__ = [
+    "AddressInUseError",
+    "AuthError",
+    "BusductError",
+    "ClosedError",
+    "ConfigError",
+    "EngineDeadError",
+    "ForkedError",
+    "FrameTooLargeError",
+    "FullError",
+    "LocalProtocolError",
+    "MalformedFrameError",
+    "PeerLostError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RequestError",
+    "WaitTimeoutError",
+    "WorkerDiedError",
+    "WorkerError",
+    "WorkerStartError",
+]
+
+
+class BusductError(Exception):
+    """Base of every error of this package."""
+
+
+class ClosedError(BusductError):
+    """This side is closed."""
+
+    def __init__(self, what: str = "socket") -> None:
+        super().__init__(f"{what} is closed")
+        self.what = what
+
+
+class PeerLostError(BusductError):
+    """The other side went away, or was never there.
+
+    Attributes:
+        peer: The endpoint or, for a ROUTER, the routing id in hexadecimal.
+    """
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"peer {peer} is gone")
+        self.peer = peer
+
+
+class FullError(BusductError):
+    """A high-water mark is reached; nothing was accepted.
+
+    Attributes:
+        limit: The mark that was met: ``"<n> messages"`` or ``"<n> bytes"``.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"high-water mark of {limit} is reached")
+        self.limit = limit
+
+
+class WaitTimeoutError(BusductError, TimeoutError):
+    """A blocking call did not end within its timeout.
+
+    Attributes:
+        timeout: What the caller allowed, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(f"timed out after {timeout} s")
+        self.timeout = timeout
+
+
+class AddressInUseError(BusductError, OSError):
+    """Another live owner listens at this endpoint.
+
+    Attributes:
+        endpoint: The endpoint that was asked for.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(f"endpoint {endpoint} is in use")
+        self.endpoint = endpoint
+
+
+class ProtocolError(BusductError):
+    """Base of protocol violations, ours or the peer's."""
+
+
+class LocalProtocolError(ProtocolError):
+    """The caller misused the interface."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """A peer broke the protocol; only its link was closed."""
+
+
+class FrameTooLargeError(RemoteProtocolError):
+    """A message is larger than the limit; nothing was allocated for it.
+
+    Attributes:
+        size: Bytes (or parts, if the text says so) that were announced.
+        limit: Bytes or parts that are allowed.
+    """
+
+    def __init__(self, size: int, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"message of {size} {unit} exceeds limit of {limit} {unit}")
+        self.size = size
+        self.limit = limit
+        self.unit = unit
+
+
+class MalformedFrameError(RemoteProtocolError):
+    """Bytes from a peer do not parse.
+
+    Attributes:
+        offset: Position in that peer's byte stream.
+        reason: What is wrong there.
+    """
+
+    def __init__(self, offset: int, reason: str = "malformed frame") -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.offset = offset
+        self.reason = reason
+
+
+class WorkerError(BusductError):
+    """Base of failures of processes that busduct runs."""
+
+
+class WorkerStartError(WorkerError):
+    """A process did not become ready.
+
+    Attributes:
+        worker_id: Which one.
+        reason: What was seen of it.
+    """
+
+    def __init__(self, worker_id: str, reason: str) -> None:
+        super().__init__(f"worker {worker_id} did not start: {reason}")
+        self.worker_id = worker_id
+        self.reason = reason
+
+
+class WorkerDiedError(WorkerError):
+    """A process died while work depended on it.
+
+    Attributes:
+        worker_id: Which one.
+        exit_code: Its exit status; minus the signal number if a signal ended it.
+    """
+
+    def __init__(self, worker_id: str, exit_code: int | None) -> None:
+        super().__init__(f"worker {worker_id} died with exit code {exit_code}")
+        self.worker_id = worker_id
+        self.exit_code = exit_code
+
+
+class EngineDeadError(WorkerError):
+    """An engine can serve no more until it is started again.
+
+    Attributes:
+        engine: Its name.
+        reason: Why it gave up.
+    """
+
+    def __init__(self, engine: str, reason: str) -> None:
+        super().__init__(f"engine {engine} is dead: {reason}")
+        self.engine = engine
+        self.reason = reason
+
+
+class RequestError(BusductError, ValueError):
+    """A request cannot be served as it is; the caller must change it.
+
+    Attributes:
+        code: A short machine-readable cause, such as ``context_length_exceeded``.
+        param: The request's field at fault, or None.
+    """
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class AuthError(BusductError):
+    """A peer may not speak to us, or an endpoint may not be opened unprotected."""
+
+
+class ConfigError(BusductError, ValueError):
+    """A setting is wrong; the text names it, its value and what is allowed."""
+
+
+class ForkedError(BusductError):
+    """A context was used in a process that was forked from its owner."""
+
+    def __init__(self) -> None:
+        super().__init__("context belongs to the parent process; make one here")

@@ -1,0 +1,15 @@
+"""Sockets with ZeroMQ's patterns and wire, for asyncio and for blocking code."""
+
+from typing import TYPE_CHECKING
+
+from busduct._backend import load_backend
+
+if TYPE_CHECKING:
+    from busduct._core import DEALER, PULL, PUSH, ROUTER, Context, Socket
+else:
+    _backend = load_backend()
+    Context, Socket = _backend.Context, _backend.Socket
+    DEALER, ROUTER = _backend.DEALER, _backend.ROUTER
+    PULL, PUSH = _backend.PULL, _backend.PUSH
+
+__all__ = ["DEALER", "PULL", "PUSH", "ROUTER", "Context", "Socket"]
