@@ -1,0 +1,150 @@
+//! Closing: send what was accepted, within a bound, and say what was lost.
+
+use std::time::Duration;
+
+use super::{Context, Due};
+use crate::link::{Buffer, Closed};
+use crate::socket::{SocketKey, State};
+
+impl<B: Buffer> Context<B> {
+    /// Close a socket: it receives and listens no more, and goes on sending for at most
+    /// `linger` (`None`: no bound). Idempotent.
+    pub fn close(&mut self, key: SocketKey, linger: Option<Duration>) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.state != State::Open {
+            return;
+        }
+        socket.state = State::Lingering;
+        for bound in std::mem::take(&mut socket.listeners) {
+            self.bound.remove(bound);
+        }
+        self.stop_receiving(key);
+        self.flush();
+        self.wake(key);
+        match linger {
+            Some(Duration::ZERO) => self.give_up(key),
+            Some(linger) => {
+                let timer = self.timers.insert(Self::after(linger), Due::Linger(key));
+                self.sockets[key].linger_timer = Some(timer);
+                self.finish_if_done(key);
+            }
+            None => self.finish_if_done(key),
+        }
+        self.arm_timer();
+    }
+
+    fn stop_receiving(&mut self, key: SocketKey) {
+        for link in self.sockets[key].links.clone() {
+            self.links[link].link.discard_inbox();
+            self.sockets[key].set_ready(&mut self.links, link, false);
+            if self.links[link].link.is_open() {
+                self.watch(link);
+            } else {
+                self.bury(link);
+            }
+        }
+    }
+
+    /// Whether every socket has closed and sent, or given up, all it had.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sockets.values().all(|socket| socket.state == State::Closed)
+    }
+
+    /// Close every socket with its own linger.
+    pub fn close_all(&mut self) {
+        for key in self.sockets.keys().collect::<Vec<_>>() {
+            let linger = self.sockets[key].options().linger;
+            self.close(key, linger);
+        }
+    }
+
+    /// Forget a socket whose owner is gone; one still open is closed with its own linger.
+    pub fn release(&mut self, key: SocketKey) {
+        let Some(socket) = self.sockets.get(key) else {
+            return;
+        };
+        let linger = socket.options().linger;
+        self.close(key, linger);
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.is_released = true;
+            if socket.state == State::Closed {
+                self.sockets.remove(key);
+            }
+        }
+    }
+
+    /// Close the links of a lingering socket once all is written.
+    pub(super) fn finish_if_done(&mut self, key: SocketKey) {
+        let Some(socket) = self.sockets.get(key) else {
+            return;
+        };
+        if socket.state != State::Lingering || !socket.backlog_is_empty() {
+            return;
+        }
+        if socket.up().iter().any(|&link| !self.links[link].link.is_flushed()) {
+            return;
+        }
+        for connector in self.sockets[key].connectors.clone() {
+            self.forget_link_of(connector);
+        }
+        for link in self.sockets[key].links.clone() {
+            // NB: ending one link may have ended the socket, and the others with it.
+            let is_draining = match self.links.get_mut(link) {
+                Some(peer) => peer.link.is_draining() || peer.link.drain(),
+                None => continue,
+            };
+            if is_draining {
+                self.watch(link);
+            } else {
+                self.link_down(link, Closed::Eof);
+            }
+        }
+        if self.sockets.get(key).is_some_and(|socket| socket.links.is_empty()) {
+            self.end(key);
+        }
+    }
+
+    fn forget_link_of(&mut self, key: crate::socket::ConnectorKey) {
+        if let Some(connector) = self.connectors.remove(key) {
+            self.timers.cancel(connector.timer);
+            self.sockets[connector.socket].connectors.retain(|&other| other != key);
+        }
+    }
+
+    /// The linger is over: what is unsent is lost, and known to be.
+    pub(super) fn give_up(&mut self, key: SocketKey) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.state != State::Lingering {
+            return;
+        }
+        socket.lose_all(&mut self.links);
+        for connector in self.sockets[key].connectors.clone() {
+            self.forget_link_of(connector);
+        }
+        for link in self.sockets.get(key).map(|s| s.links.clone()).unwrap_or_default() {
+            self.link_down(link, Closed::Eof);
+        }
+        self.end(key);
+    }
+
+    fn end(&mut self, key: SocketKey) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.state != State::Lingering {
+            return;
+        }
+        socket.state = State::Closed;
+        let timer = socket.linger_timer.take();
+        self.timers.cancel(timer);
+        self.wake(key);
+        if self.sockets[key].is_released {
+            self.sockets.remove(key);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Links come, come up, and go.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::{Context, Due};
+use crate::link::{Buffer, Closed, Link, Origin, Phase, Stream};
+use crate::socket::{ConnectorKey, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State};
+use crate::zmtp;
+
+/// Connections accepted before others have their turn.
+const ACCEPT_BATCH: usize = 64;
+/// How long a listener rests when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl<B: Buffer> Context<B> {
+    pub(super) fn accept(&mut self, key: ListenerKey) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(bound) = self.bound.get(key) else {
+                return;
+            };
+            let socket = bound.socket;
+            match bound.listener.accept() {
+                Ok(Some(stream)) => self.admit(key, socket, stream),
+                Ok(None) => return,
+                Err(Errno::PERM) => {
+                    let endpoint = bound.listener.endpoint().to_string();
+                    let socket = &mut self.sockets[socket];
+                    socket.counters.num_refused += 1;
+                    socket.note(&endpoint, PeerFault::OtherUser);
+                }
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    self.rest_listener(key);
+                    return;
+                }
+                // The peer is gone already.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn admit(&mut self, key: ListenerKey, socket_key: SocketKey, stream: Stream) {
+        let socket = &mut self.sockets[socket_key];
+        let max_links = socket.options().max_peers + socket.connectors.len();
+        if socket.links.len() >= max_links {
+            socket.counters.num_refused += 1;
+            return;
+        }
+        socket.counters.num_accepted += 1;
+        let endpoint = self.bound[key].listener.endpoint().to_string();
+        self.add_link(socket_key, stream, false, Origin::Accepted, endpoint);
+    }
+
+    fn rest_listener(&mut self, key: ListenerKey) {
+        use std::os::fd::AsFd;
+
+        let fd = self.bound[key].listener.as_fd();
+        if self.poller.remove(fd).is_ok() {
+            self.timers.insert(Self::after(ACCEPT_PAUSE), Due::Accept(key));
+        }
+    }
+
+    pub(super) fn resume_listener(&mut self, key: ListenerKey) {
+        use std::os::fd::AsFd;
+
+        if let Some(bound) = self.bound.get(key)
+            && self.poller.add_listener(key, bound.listener.as_fd()).is_err()
+        {
+            self.timers.insert(Self::after(ACCEPT_PAUSE), Due::Accept(key));
+        }
+    }
+
+    /// Try to connect; put it off if that fails at once.
+    pub(super) fn attempt(&mut self, key: ConnectorKey) {
+        let Some(connector) = self.connectors.get_mut(key) else {
+            return;
+        };
+        connector.timer = None;
+        let socket = connector.socket;
+        match connector.attempt() {
+            Ok(stream) => {
+                let endpoint = connector.endpoint.to_string();
+                let is_tcp = stream.is_tcp();
+                let origin = Origin::Connected(key);
+                let link = self.add_link(socket, stream, is_tcp, origin, endpoint);
+                if let Some(connector) = self.connectors.get_mut(key) {
+                    connector.link = link;
+                }
+            }
+            Err(_) => self.put_off(key),
+        }
+    }
+
+    fn put_off(&mut self, key: ConnectorKey) {
+        let Some(connector) = self.connectors.get_mut(key) else {
+            return;
+        };
+        let socket = &mut self.sockets[connector.socket];
+        socket.counters.num_retries += 1;
+        let options = socket.options();
+        let wait = connector.back_off(options.reconnect_interval, options.reconnect_max);
+        connector.timer = Some(self.timers.insert(Self::after(wait), Due::Reconnect(key)));
+    }
+
+    /// Connect no more to an endpoint, and end the link to it.
+    pub(super) fn forget_connector(&mut self, key: ConnectorKey) {
+        let Some(connector) = self.connectors.remove(key) else {
+            return;
+        };
+        self.timers.cancel(connector.timer);
+        self.sockets[connector.socket].connectors.retain(|&other| other != key);
+        if let Some(link) = connector.link {
+            self.link_down(link, Closed::Eof);
+        }
+    }
+
+    fn add_link(
+        &mut self,
+        socket_key: SocketKey,
+        stream: Stream,
+        connecting: bool,
+        origin: Origin<ConnectorKey>,
+        endpoint: String,
+    ) -> Option<LinkKey> {
+        let socket = &mut self.sockets[socket_key];
+        let options = socket.options();
+        let link = Link::new(
+            stream,
+            connecting,
+            socket.kind(),
+            &options.routing_id,
+            options.limits(),
+            options.marks(),
+        );
+        let deadline = Self::after(options.handshake_timeout);
+        let key = self.links.insert(Peer {
+            link,
+            socket: socket_key,
+            origin,
+            endpoint,
+            is_announced: false,
+            is_ready: false,
+            is_dirty: false,
+            watched: (false, false),
+            handshake_timer: None,
+        });
+        self.links[key].handshake_timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
+        socket.links.push(key);
+        self.watch(key);
+        self.flush_link(key);
+        // A link that could not even greet is gone again.
+        self.links.contains_key(key).then_some(key)
+    }
+
+    /// Let a link whose handshake is complete take part.
+    pub(super) fn announce(&mut self, key: LinkKey) -> Result<(), Closed> {
+        let id = self.links[key].link.peer_routing_id().to_vec();
+        let socket_key = self.links[key].socket;
+        if id.first() == Some(&0) {
+            let reason = "routing id starts with a zero byte";
+            return Err(zmtp::Error::refused(reason).into());
+        }
+        if let Some(holder) = self.sockets[socket_key].holder(&id) {
+            // Its end may be known to the kernel and not yet to us.
+            self.serve_readable(holder);
+            if self.sockets[socket_key].holder(&id).is_some() {
+                self.sockets[socket_key].counters.num_refused += 1;
+                return Err(zmtp::Error::refused("routing id is in use").into());
+            }
+        }
+        let peer = &mut self.links[key];
+        peer.is_announced = true;
+        self.timers.cancel(peer.handshake_timer.take());
+        if let Origin::Connected(connector) = peer.origin
+            && let Some(connector) = self.connectors.get_mut(connector)
+        {
+            connector.succeeded();
+        }
+        self.sockets[socket_key].add_up(&mut self.links, key);
+        self.spill(socket_key);
+        self.wake(socket_key);
+        Ok(())
+    }
+
+    /// Hand what waits in a socket to links with room.
+    pub(super) fn spill(&mut self, key: SocketKey) {
+        let socket = &mut self.sockets[key];
+        if socket.backlog_is_empty() {
+            return;
+        }
+        for link in socket.spill(&mut self.links) {
+            self.mark_dirty(link);
+        }
+    }
+
+    /// Nothing can be written to a link any more. What it has sent is still read.
+    pub(super) fn write_lost(&mut self, key: LinkKey, closed: Closed) {
+        let peer = &mut self.links[key];
+        if peer.link.phase() != Phase::Up || !peer.is_announced {
+            self.link_down(key, closed);
+            return;
+        }
+        let socket = peer.socket;
+        self.sockets[socket].remove_up(&mut self.links, key);
+        self.links[key].link.sever();
+        self.spill(socket);
+        self.wake(socket);
+        self.watch(key);
+    }
+
+    /// End a link. What it received and was not taken stays to be taken.
+    pub(super) fn link_down(&mut self, key: LinkKey, closed: Closed) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        if !peer.link.is_open() {
+            return;
+        }
+        let socket_key = peer.socket;
+        let (origin, announced) = (peer.origin, peer.is_announced);
+        self.timers.cancel(peer.handshake_timer.take());
+        if let Closed::Protocol(zmtp::Error::Refused { reason }) = &closed
+            && !reason.starts_with("peer refused")
+        {
+            peer.link.refuse(reason);
+        }
+        // Closing takes the descriptor out of the poller.
+        peer.link.close();
+        peer.watched = (false, false);
+        let endpoint = std::mem::take(&mut peer.endpoint);
+        let socket = &mut self.sockets[socket_key];
+        socket.remove_up(&mut self.links, key);
+        if !announced {
+            socket.counters.num_handshakes_failed += 1;
+        }
+        match closed {
+            Closed::Protocol(error) => {
+                socket.counters.num_protocol_errors += 1;
+                socket.note(&endpoint, PeerFault::Protocol(error));
+            }
+            Closed::AmidMessage => socket.note(&endpoint, PeerFault::Lost),
+            Closed::Eof | Closed::System(_) => {}
+        }
+        self.bury(key);
+        if let Origin::Connected(connector) = origin
+            && let Some(found) = self.connectors.get_mut(connector)
+        {
+            found.link = None;
+            self.put_off(connector);
+        }
+        self.spill(socket_key);
+        self.wake(socket_key);
+        self.finish_if_done(socket_key);
+    }
+
+    /// Remove a closed link once nothing is left to take from it.
+    pub(super) fn bury(&mut self, key: LinkKey) {
+        let peer = &mut self.links[key];
+        let socket = &mut self.sockets[peer.socket];
+        let is_empty = peer.link.peek().is_none() && !peer.link.has_stash();
+        if socket.state != State::Open {
+            peer.link.discard_inbox();
+        } else if !is_empty {
+            return;
+        }
+        socket.set_ready(&mut self.links, key, false);
+        socket.links.retain(|&other| other != key);
+        self.links.remove(key);
+    }
+
+    pub(super) fn handshake_timed_out(&mut self, key: LinkKey) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        peer.handshake_timer = None;
+        let endpoint = peer.endpoint.clone();
+        let socket = &mut self.sockets[peer.socket];
+        let timeout = socket.options().handshake_timeout;
+        socket.note(&endpoint, PeerFault::Silent(timeout));
+        self.link_down(key, Closed::Eof);
+    }
+}

@@ -1,0 +1,159 @@
+//! One epoll descriptor that holds every other, timers included.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::{Errno, Result};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use slotmap::{Key, KeyData};
+
+use crate::socket::{LinkKey, ListenerKey};
+
+const MAX_EVENTS: usize = 256;
+/// Set in the index half of a listener's key, where no index reaches.
+const LISTENER_BIT: u64 = 1 << 31;
+const TIMER_TOKEN: u64 = u64::MAX;
+
+/// Whose descriptor is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Link(LinkKey),
+    Listener(ListenerKey),
+    Timer,
+}
+
+/// What is ready of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) source: Source,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer is gone; bytes may still be there.
+    pub(crate) hung_up: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    armed: Option<Instant>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER_TOKEN), EventFlags::IN)?;
+        Ok(Self { epoll, timer, armed: None })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    pub(crate) fn add_listener(&self, key: ListenerKey, fd: BorrowedFd<'_>) -> Result<()> {
+        let token = key.data().as_ffi() | LISTENER_BIT;
+        epoll::add(&self.epoll, fd, EventData::new_u64(token), EventFlags::IN)
+    }
+
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        epoll::delete(&self.epoll, fd)
+    }
+
+    /// Change what is watched of a link from `before` to `after`: readable, writable.
+    pub(crate) fn watch(
+        &self,
+        key: LinkKey,
+        fd: BorrowedFd<'_>,
+        before: (bool, bool),
+        after: (bool, bool),
+    ) -> Result<()> {
+        let data = EventData::new_u64(key.data().as_ffi());
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, after.0);
+        flags.set(EventFlags::OUT, after.1);
+        let nothing = (false, false);
+        if before == after {
+            Ok(())
+        } else if before == nothing {
+            epoll::add(&self.epoll, fd, data, flags)
+        } else if after == nothing {
+            // NB: a descriptor in the set reports a hang-up whether it is asked or not.
+            epoll::delete(&self.epoll, fd)
+        } else {
+            epoll::modify(&self.epoll, fd, data, flags)
+        }
+    }
+
+    /// Ask to be woken at `deadline`.
+    pub(crate) fn arm(&mut self, deadline: Option<Instant>) -> Result<()> {
+        if self.armed == deadline {
+            return Ok(());
+        }
+        self.armed = deadline;
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        // Zero would disarm it.
+        let value = left.map_or(Duration::ZERO, |left| left.max(Duration::from_nanos(1)));
+        let spec = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(value) };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+        Ok(())
+    }
+
+    /// Note that the timer fired: it must be armed anew.
+    pub(crate) fn disarm(&mut self) {
+        let mut count = [0; 8];
+        // It may have been set anew between the wait and here; then nothing is there.
+        let _ = rustix::io::read(&self.timer, &mut count);
+        self.armed = None;
+    }
+
+    /// Wait for at most `timeout` (`None`: no bound); what is ready is put into `ready`.
+    pub(crate) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        events: &mut Vec<Event>,
+        ready: &mut Vec<Ready>,
+    ) -> Result<()> {
+        events.clear();
+        events.reserve(MAX_EVENTS);
+        let timeout = timeout.map(timespec);
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        ready.clear();
+        ready.extend(events.iter().map(decode));
+        Ok(())
+    }
+}
+
+fn decode(event: &Event) -> Ready {
+    let token = event.data.u64();
+    let source = if token == TIMER_TOKEN {
+        Source::Timer
+    } else if token & LISTENER_BIT != 0 {
+        Source::Listener(KeyData::from_ffi(token & !LISTENER_BIT).into())
+    } else {
+        Source::Link(KeyData::from_ffi(token).into())
+    };
+    let flags = event.flags;
+    Ready {
+        source,
+        readable: flags.contains(EventFlags::IN),
+        writable: flags.contains(EventFlags::OUT),
+        hung_up: flags.intersects(EventFlags::HUP | EventFlags::ERR),
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}

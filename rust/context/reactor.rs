@@ -1,0 +1,175 @@
+//! One turn: wait, then do what is ready.
+
+use std::time::{Duration, Instant};
+
+use super::poller::{Ready, Source};
+use super::{Context, Due};
+use crate::link::{Buffer, Closed, Phase};
+use crate::socket::{LinkKey, SocketKey, State};
+
+impl<B: Buffer> Context<B> {
+    /// Write what was accepted, wait for at most `timeout` (`None`: no bound) until
+    /// something is ready, and do it.
+    ///
+    /// # Errors
+    ///
+    /// As `epoll_wait(2)`.
+    pub fn run_once(&mut self, timeout: Option<Duration>) -> rustix::io::Result<()> {
+        self.flush();
+        let mut ready = std::mem::take(&mut self.ready);
+        let waited = self.poller.wait(timeout, &mut self.events, &mut ready);
+        for event in &ready {
+            match event.source {
+                Source::Link(key) => self.serve(key, *event),
+                Source::Listener(key) => self.accept(key),
+                Source::Timer => self.poller.disarm(),
+            }
+        }
+        self.ready = ready;
+        let now = Instant::now();
+        while let Some(due) = self.timers.pop(now) {
+            self.do_due(due);
+        }
+        self.flush();
+        waited
+    }
+
+    fn do_due(&mut self, due: Due) {
+        match due {
+            Due::Handshake(key) => self.handshake_timed_out(key),
+            Due::Reconnect(key) => self.attempt(key),
+            Due::Accept(key) => self.resume_listener(key),
+            Due::Linger(key) => self.give_up(key),
+        }
+    }
+
+    fn serve(&mut self, key: LinkKey, ready: Ready) {
+        // An event of this turn may have ended the link.
+        if !self.links.contains_key(key) {
+            return;
+        }
+        if ready.writable || (ready.hung_up && self.links[key].link.phase() == Phase::Connecting) {
+            if let Err(closed) = self.links[key].link.on_writable() {
+                self.link_down(key, closed);
+                return;
+            }
+            self.flush_link(key);
+        }
+        if ready.readable || ready.hung_up {
+            self.serve_readable(key);
+        }
+        if ready.hung_up
+            && let Some(peer) = self.links.get(key)
+            && peer.link.is_open()
+            && !peer.link.wants_read()
+        {
+            self.write_lost(key, Closed::Eof);
+        }
+    }
+
+    /// Read from a link, and tell its socket what that gave.
+    pub(super) fn serve_readable(&mut self, key: LinkKey) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        let socket = peer.socket;
+        let mut end = peer.link.on_readable(&mut self.read_buffer).err();
+        if peer.link.phase() == Phase::Up && !peer.is_announced {
+            end = self.announce(key).err().or(end);
+        }
+        self.deliver(key, socket);
+        match end {
+            Some(closed) => self.link_down(key, closed),
+            None => {
+                if self.links.get(key).is_some_and(|peer| !peer.link.is_flushed()) {
+                    self.mark_dirty(key);
+                }
+                self.watch(key);
+            }
+        }
+    }
+
+    /// Make what a link parsed visible to its socket.
+    fn deliver(&mut self, key: LinkKey, socket_key: SocketKey) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        let socket = &mut self.sockets[socket_key];
+        if socket.state != State::Open || !peer.is_announced || !socket.kind().receives() {
+            peer.link.discard_inbox();
+        } else if peer.link.peek().is_some() {
+            socket.set_ready(&mut self.links, key, true);
+            self.wake(socket_key);
+        }
+    }
+
+    /// A message was taken from a link: go on with what its full inbox held up.
+    #[inline]
+    pub(super) fn after_recv(&mut self, socket_key: SocketKey, key: LinkKey) {
+        let peer = &mut self.links[key];
+        if !peer.link.inbox_is_low() {
+            return;
+        }
+        if peer.link.has_stash()
+            && let Err(closed) = peer.link.parse_stash()
+        {
+            self.link_down(key, closed);
+        }
+        let Some(peer) = self.links.get(key) else {
+            return;
+        };
+        if peer.link.peek().is_none() {
+            self.sockets[socket_key].set_ready(&mut self.links, key, false);
+        }
+        let peer = &self.links[key];
+        if !peer.link.is_open() {
+            self.bury(key);
+        } else if !peer.watched.0 {
+            self.watch(key);
+        }
+    }
+
+    /// Write what waits for a link, as far as the kernel takes it.
+    pub(super) fn flush_link(&mut self, key: LinkKey) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        peer.is_dirty = false;
+        let socket_key = peer.socket;
+        match peer.link.flush(&mut self.write_buffer) {
+            Ok(written) => {
+                let socket = &mut self.sockets[socket_key];
+                socket.counters.num_messages_sent += written.num_messages;
+                socket.counters.num_bytes_sent += written.nbytes;
+                self.watch(key);
+                self.spill(socket_key);
+                self.relieve(socket_key);
+                self.finish_if_done(socket_key);
+            }
+            Err(closed) => self.write_lost(key, closed),
+        }
+    }
+
+    fn relieve(&mut self, key: SocketKey) {
+        let socket = &mut self.sockets[key];
+        if socket.is_starved && socket.has_room(&self.links) {
+            socket.is_starved = false;
+            self.wake(key);
+        }
+    }
+
+    /// Tell the poller what a link waits for.
+    pub(super) fn watch(&mut self, key: LinkKey) {
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        let Some(fd) = peer.link.fd() else {
+            return;
+        };
+        let wanted = (peer.link.wants_read(), peer.link.wants_write());
+        match self.poller.watch(key, fd, peer.watched, wanted) {
+            Ok(()) => peer.watched = wanted,
+            Err(errno) => self.link_down(key, Closed::System(errno)),
+        }
+    }
+}

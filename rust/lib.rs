@@ -1,0 +1,10 @@
+//! The message fabric of LLM inference services: ZeroMQ's patterns and wire.
+//!
+//! Layers, each importing only what stands left of it:
+//! `zmtp` <- `link` <- `socket` <- `context` <- `py`.
+
+pub mod context;
+pub mod link;
+pub mod socket;
+mod timers;
+pub mod zmtp;

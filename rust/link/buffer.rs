@@ -1,0 +1,103 @@
+//! Where the bytes of a frame live: chosen by whoever owns the context.
+
+use std::os::fd::BorrowedFd;
+
+/// The system has no room for a frame of that size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// The bytes of one frame.
+///
+/// The core is generic over it so that a frame is read from the kernel straight into the
+/// memory that its receiver will see: `Vec<u8>` in Rust, a `bytes` object in Python.
+pub trait Buffer: AsRef<[u8]> + Sized {
+    /// A buffer on its way to being full.
+    type Filling: Filling<Buffer = Self>;
+
+    /// Copy a frame that is already in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory>;
+
+    /// Reserve room for a frame that is still to come.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    fn reserve(nbytes: usize) -> Result<Self::Filling, OutOfMemory>;
+}
+
+/// A frame of known length that is being received.
+pub trait Filling {
+    /// What it becomes.
+    type Buffer;
+
+    /// Bytes still missing.
+    fn missing(&self) -> usize;
+
+    /// Append the front of `bytes` that fits; return how many were taken.
+    fn extend(&mut self, bytes: &[u8]) -> usize;
+
+    /// Read what is missing from `fd`, once; 0 means that the stream ended.
+    ///
+    /// # Errors
+    ///
+    /// As `read(2)`.
+    fn read_from(&mut self, fd: BorrowedFd<'_>) -> rustix::io::Result<usize>;
+
+    /// Return the buffer. Call it when nothing is missing.
+    fn finish(self) -> Self::Buffer;
+}
+
+/// A `Vec` that is being filled; its unread end is zeros.
+#[derive(Debug)]
+pub struct FillingVec {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Buffer for Vec<u8> {
+    type Filling = FillingVec;
+
+    fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory> {
+        let mut copy = Self::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
+        copy.extend_from_slice(bytes);
+        Ok(copy)
+    }
+
+    fn reserve(nbytes: usize) -> Result<FillingVec, OutOfMemory> {
+        let mut bytes = Self::new();
+        bytes.try_reserve_exact(nbytes).map_err(|_| OutOfMemory)?;
+        bytes.resize(nbytes, 0);
+        Ok(FillingVec { bytes, filled: 0 })
+    }
+}
+
+impl Filling for FillingVec {
+    type Buffer = Vec<u8>;
+
+    fn missing(&self) -> usize {
+        self.bytes.len() - self.filled
+    }
+
+    fn extend(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.missing());
+        self.bytes[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+        self.filled += taken;
+        taken
+    }
+
+    fn read_from(&mut self, fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+        let read = rustix::io::read(fd, &mut self.bytes[self.filled..])?;
+        self.filled += read;
+        Ok(read)
+    }
+
+    fn finish(self) -> Vec<u8> {
+        debug_assert_eq!(self.filled, self.bytes.len());
+        self.bytes
+    }
+}

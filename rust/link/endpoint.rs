@@ -1,0 +1,130 @@
+//! Endpoints as users write them: `ipc://PATH` and `tcp://HOST:PORT`.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// The longest path that a Unix socket address holds, less its final zero.
+pub const MAX_IPC_PATH_BYTES: usize = 107;
+
+/// Where to listen or to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    Ipc(PathBuf),
+    Tcp { host: String, port: u16 },
+}
+
+/// A text that is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointError {
+    Syntax { text: String, reason: &'static str },
+    PathTooLong { nbytes: usize },
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { text, reason } => write!(f, "endpoint {text:?}: {reason}"),
+            Self::PathTooLong { nbytes } => {
+                write!(f, "ipc path of {nbytes} bytes exceeds limit of {MAX_IPC_PATH_BYTES} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EndpointError {}
+
+impl Endpoint {
+    /// Parse `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError`], with what is wrong.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let fail = |reason| Err(EndpointError::Syntax { text: text.into(), reason });
+        if let Some(path) = text.strip_prefix("ipc://") {
+            return match path.as_bytes() {
+                [] => fail("the path is empty"),
+                [b'@', ..] => fail("abstract names are not supported"),
+                b"*" => fail("a wildcard path is not supported"),
+                bytes if bytes.contains(&0) => fail("the path holds a zero byte"),
+                bytes if bytes.len() > MAX_IPC_PATH_BYTES => {
+                    Err(EndpointError::PathTooLong { nbytes: bytes.len() })
+                }
+                _ => Ok(Self::Ipc(path.into())),
+            };
+        }
+        let Some(address) = text.strip_prefix("tcp://") else {
+            return fail("must start with ipc:// or tcp://");
+        };
+        let Some((host, port)) = address.rsplit_once(':') else {
+            return fail("the port is missing");
+        };
+        let Ok(port) = port.parse() else {
+            return fail("the port is not a number from 0 to 65535");
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        if host.is_empty() || (bare.is_none() && host.contains(':')) {
+            return fail("the host is missing, or an IPv6 address without brackets");
+        }
+        Ok(Self::Tcp { host: bare.unwrap_or(host).into(), port })
+    }
+
+    /// The socket addresses behind a TCP endpoint; looking up a name may block.
+    ///
+    /// # Errors
+    ///
+    /// As the system's resolver.
+    pub fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        if host == "*" {
+            return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into()]);
+        }
+        Ok((host, port).to_socket_addrs()?.collect())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipc(path) => write!(f, "ipc://{}", path.display()),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_print_as_they_are_written() {
+        for text in ["ipc:///tmp/a.ipc", "ipc://b", "tcp://127.0.0.1:0", "tcp://[::1]:5555"] {
+            assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_endpoint_are_refused() {
+        let long = format!("ipc:///{}", "x".repeat(MAX_IPC_PATH_BYTES));
+        for text in [
+            "",
+            "ipc://",
+            "ipc://@x",
+            "ipc://*",
+            "ipc://a\0b",
+            &long,
+            "tcp://",
+            "tcp://h",
+            "tcp://:1",
+            "tcp://h:",
+            "tcp://h:65536",
+            "tcp://::1:80",
+            "udp://h:1",
+        ] {
+            assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+        let border = format!("ipc:///{}", "x".repeat(MAX_IPC_PATH_BYTES - 1));
+        assert!(Endpoint::parse(&border).is_ok());
+    }
+}

@@ -1,0 +1,19 @@
+//! One peer: a byte stream that frames ZMTP, with a bounded queue each way.
+
+mod assembler;
+mod buffer;
+mod endpoint;
+mod listener;
+mod message;
+mod outbox;
+mod peer;
+mod stream;
+
+pub use assembler::{Assembler, Item, Limits};
+pub use buffer::{Buffer, Filling, OutOfMemory};
+pub use endpoint::{Endpoint, EndpointError, MAX_IPC_PATH_BYTES};
+pub use listener::{BindError, Listener};
+pub use message::{Message, PART_OVERHEAD_BYTES};
+pub use outbox::{Marks, Outbox};
+pub use peer::{Closed, Link, Origin, Phase};
+pub use stream::Stream;

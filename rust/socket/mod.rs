@@ -1,0 +1,12 @@
+//! Patterns over links: who gets a message, whose message comes next. No I/O.
+
+mod options;
+mod peer;
+mod queue;
+mod record;
+mod routes;
+
+pub use options::{OptionError, SocketOptions};
+pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
+pub use queue::{SendFault, Sent, Socket, State};
+pub use record::{Counters, PeerError, PeerFault, Statistics};
