@@ -8,3 +8,6 @@ pub mod link;
 pub mod socket;
 mod timers;
 pub mod zmtp;
+
+#[cfg(feature = "python")]
+mod py;

@@ -50,8 +50,8 @@ class Context:
         Args:
             kind: PUSH, PULL, DEALER or ROUTER.
             hwm_messages: Messages queued per peer and direction; at least 1.
-            hwm_bytes: Bytes queued per peer and direction, framing included; a message
-                larger than this is still taken by an empty queue.
+            hwm_bytes: Bytes queued per peer and direction, counted as payload and 96 for
+                each part; a message larger than this is still taken by an empty queue.
             linger: Seconds that close goes on sending; None for no bound.
             max_message_bytes: Payload bytes of all parts of one message, both ways.
             max_parts: Parts of one message, both ways.
@@ -244,7 +244,13 @@ class Socket:
     def statistics(self) -> SocketStatistics:
         """Return the counters and queue lengths."""
     def recent_errors(self) -> list[BusductError]:
-        """Return what peers did wrong, oldest first, the last 16."""
+        """Return what peers did wrong, oldest first, the last 16.
+
+        MalformedFrameError, FrameTooLargeError, RemoteProtocolError (wrong version,
+        mechanism or socket type, an ERROR command, a routing id that is in use),
+        HandshakeError (said nothing in time), PeerLostError (gone amid a message),
+        AuthError (another uid).
+        """
     def undelivered(self) -> list[list[bytes]]:
         """Take the accepted messages whose loss is known, as lists of parts.
 

@@ -18,6 +18,7 @@
     |  |- WorkerDiedError(worker_id, exit_code)
     |  `- EngineDeadError(engine)
     |- RequestError(code)               also a ValueError
+    |- HandshakeError(peer, reason)
     |- AuthError
     |- ConfigError                      also a ValueError
     `- ForkedError
@@ -33,6 +34,7 @@ __all__ = [
     "ForkedError",
     "FrameTooLargeError",
     "FullError",
+    "HandshakeError",
     "LocalProtocolError",
     "MalformedFrameError",
     "PeerLostError",
@@ -74,7 +76,7 @@ class FullError(BusductError):
     """A high-water mark is reached; nothing was accepted.
 
     Attributes:
-        limit: The mark that was met: ``"<n> messages"`` or ``"<n> bytes"``.
+        limit: The marks, as ``"<n> messages or <m> bytes"``.
     """
 
     def __init__(self, limit: str) -> None:
@@ -205,6 +207,20 @@ class RequestError(BusductError, ValueError):
         super().__init__(message)
         self.code = code
         self.param = param
+
+
+class HandshakeError(BusductError):
+    """A peer connected and did not introduce itself in time.
+
+    Attributes:
+        peer: The endpoint it came through.
+        reason: What was awaited.
+    """
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(f"handshake with a peer at {peer} failed: {reason}")
+        self.peer = peer
+        self.reason = reason
 
 
 class AuthError(BusductError):

@@ -19,9 +19,9 @@ class SocketStatistics:
         num_messages_received: Messages parsed.
         num_bytes_received: Payload bytes of those.
         num_send_queued: Messages accepted and not yet handed to the kernel.
-        num_send_queued_bytes: Bytes of those, framing included.
+        num_send_queued_bytes: Bytes of those, 96 per part included.
         num_recv_queued: Messages parsed and not yet taken.
-        num_recv_queued_bytes: Bytes of those, 64 per frame included.
+        num_recv_queued_bytes: Bytes of those, 96 per part included.
         num_accepted: Connections accepted.
         num_connected: Handshakes completed.
         num_disconnected: Links that were up and ended.

@@ -11,7 +11,6 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use rustix::event::epoll::Event;
 use slotmap::SlotMap;
 
 use crate::link::{BindError, Buffer, Endpoint, EndpointError, Listener, Message, OutOfMemory};
@@ -155,7 +154,6 @@ pub struct Context<B: Buffer> {
     woken: Vec<SocketKey>,
     read_buffer: Box<[u8]>,
     write_buffer: Vec<u8>,
-    events: Vec<Event>,
     ready: Vec<Ready>,
 }
 
@@ -177,7 +175,6 @@ impl<B: Buffer> Context<B> {
             woken: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into(),
             write_buffer: Vec::new(),
-            events: Vec::new(),
             ready: Vec::new(),
         })
     }
@@ -367,7 +364,10 @@ impl<B: Buffer> Context<B> {
     /// Write what was accepted, as far as the kernel takes it.
     pub fn flush(&mut self) {
         while let Some(key) = self.dirty.pop() {
-            self.flush_link(key);
+            if let Some(peer) = self.links.get_mut(key) {
+                peer.is_dirty = false;
+                self.flush_link(key);
+            }
         }
         self.arm_timer();
     }
@@ -424,6 +424,12 @@ impl<B: Buffer> Context<B> {
         }
     }
 
+    /// Messages that can be taken without reading more from the peers.
+    #[must_use]
+    pub fn num_readable(&self, key: SocketKey) -> usize {
+        self.sockets.get(key).map_or(0, |socket| socket.num_readable(&self.links))
+    }
+
     /// Whether [`Self::try_recv`] would give a message or an error now.
     #[must_use]
     pub fn is_readable(&self, key: SocketKey) -> bool {
@@ -436,6 +442,13 @@ impl<B: Buffer> Context<B> {
     pub fn is_writable(&self, key: SocketKey) -> bool {
         let socket = self.sockets.get(key);
         socket.is_none_or(|socket| socket.state != State::Open || socket.has_room(&self.links))
+    }
+
+    /// Whether [`Self::take_woken`] would give any.
+    #[inline]
+    #[must_use]
+    pub fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
     }
 
     /// Sockets that became readable or writable, or were closed, since the last call.

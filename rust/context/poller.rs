@@ -1,9 +1,9 @@
 //! One epoll descriptor that holds every other, timers included.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::{Errno, Result};
 use rustix::time::{
@@ -14,7 +14,7 @@ use slotmap::{Key, KeyData};
 
 use crate::socket::{LinkKey, ListenerKey};
 
-const MAX_EVENTS: usize = 256;
+const MAX_EVENTS: usize = 128;
 /// Set in the index half of a listener's key, where no index reaches.
 const LISTENER_BIT: u64 = 1 << 31;
 const TIMER_TOKEN: u64 = u64::MAX;
@@ -114,21 +114,15 @@ impl Poller {
     }
 
     /// Wait for at most `timeout` (`None`: no bound); what is ready is put into `ready`.
-    pub(crate) fn wait(
-        &self,
-        timeout: Option<Duration>,
-        events: &mut Vec<Event>,
-        ready: &mut Vec<Ready>,
-    ) -> Result<()> {
-        events.clear();
-        events.reserve(MAX_EVENTS);
+    pub(crate) fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<()> {
+        ready.clear();
+        let mut events = [MaybeUninit::uninit(); MAX_EVENTS];
         let timeout = timeout.map(timespec);
-        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Ok((events, _)) => ready.extend(events.iter().map(decode)),
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        ready.clear();
-        ready.extend(events.iter().map(decode));
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ impl<B: Buffer> Context<B> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> rustix::io::Result<()> {
         self.flush();
         let mut ready = std::mem::take(&mut self.ready);
-        let waited = self.poller.wait(timeout, &mut self.events, &mut ready);
+        let waited = self.poller.wait(timeout, &mut ready);
         for event in &ready {
             match event.source {
                 Source::Link(key) => self.serve(key, *event),
@@ -134,7 +134,6 @@ impl<B: Buffer> Context<B> {
         let Some(peer) = self.links.get_mut(key) else {
             return;
         };
-        peer.is_dirty = false;
         let socket_key = peer.socket;
         match peer.link.flush(&mut self.write_buffer) {
             Ok(written) => {

@@ -111,6 +111,15 @@ impl<B: Buffer> Socket<B> {
         &self.options
     }
 
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The endpoint that was bound last; empty before any.
+    pub fn last_endpoint(&self) -> &str {
+        &self.last_endpoint
+    }
+
     pub(crate) fn up(&self) -> &[LinkKey] {
         &self.up
     }
@@ -257,6 +266,10 @@ impl<B: Buffer> Socket<B> {
     #[inline]
     pub(crate) fn peek<'a>(&self, links: &'a Links<B>) -> Option<&'a Message<B>> {
         links[*self.ready.front()?].link.peek()
+    }
+
+    pub(crate) fn num_readable(&self, links: &Links<B>) -> usize {
+        self.ready.iter().map(|&key| links[key].link.queued().0).sum()
     }
 
     pub(crate) fn is_readable(&self) -> bool {

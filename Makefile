@@ -1,0 +1,64 @@
+# busduct: `make help` lists the targets. Only Python 3.11+ and cargo are presumed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := python/busduct/_core.abi3.so
+SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock
+
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-rust test-python check bench fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
+	$(BIN)/python -m pip install --quiet --group dev --group bench
+	@touch $@
+
+$(CORE): $(VENV)/.installed $(SOURCES)
+	$(BIN)/maturin develop --release --quiet --extras all
+	@touch $@
+
+build: $(CORE) ## make the virtual environment and the extension
+
+run: build ## serve the embedded model at http://127.0.0.1:8000
+	$(BIN)/busduct serve
+
+test: test-rust test-python ## run every test
+
+test-rust: $(VENV)/.installed
+	cargo test --quiet
+
+test-python: build
+	$(BIN)/python -m pytest
+
+check: build ## formatting, lints, types, and the stub against the extension
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	cargo clippy --features python --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest busduct._core --concise --allowlist tests/stubtest_allowlist.txt
+
+bench: build ## measure beside pyzmq; prints the tables of README
+	$(BIN)/python benches/python/bench_transport.py
+	$(BIN)/python benches/python/bench_memory.py
+	cargo bench --quiet
+
+fuzz: ## fuzz the codec for a minute a target; needs cargo-fuzz
+	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 -malloc_limit_mb=64 || exit 1; \
+	done
+
+clean: ## remove what was built
+	rm -rf target $(VENV) $(CORE) dist

@@ -1,0 +1,105 @@
+//! A native awaitable: it completes at once when it can, else sleeps on a future.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::error;
+use super::event_loop::{attach_to, running_loop, schedule_flush};
+use super::operation::{Operation, Output, Step};
+use super::shared::Shared;
+use super::waiters::{Side, Ticket};
+use crate::socket::SocketKey;
+
+#[pyclass(module = "busduct._core")]
+pub(super) struct Awaitable {
+    shared: Arc<Shared>,
+    key: SocketKey,
+    operation: Operation,
+    /// Where it waits, or waited last.
+    ticket: Option<Ticket>,
+    waits_for: Option<Side>,
+}
+
+impl Awaitable {
+    #[inline]
+    pub(super) fn new(shared: &Arc<Shared>, key: SocketKey, operation: Operation) -> Self {
+        Self { shared: shared.clone(), key, operation, ticket: None, waits_for: None }
+    }
+
+    /// Sleep on a new future of the running loop, which the task is given.
+    fn suspend<'py>(&mut self, py: Python<'py>, side: Side) -> PyResult<Bound<'py, PyAny>> {
+        let Some(event_loop) = running_loop(py)? else {
+            let text = "no running asyncio loop; use the blocking call";
+            return Err(error::misuse(py, text));
+        };
+        attach_to(py, &self.shared, &event_loop)?;
+        let future = event_loop.call_method0(intern!(py, "create_future"))?;
+        // What a task looks for in an object that it is to wait for.
+        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+        let (key, ticket) = (self.key, self.ticket);
+        let waiting = future.clone().unbind();
+        let ticket = self.shared.with(py, |inner| {
+            inner.context.flush();
+            let ticket = ticket.unwrap_or_else(|| inner.waiters.ticket());
+            inner.waiters.push(key, side, ticket, waiting);
+            ticket
+        })?;
+        self.ticket = Some(ticket);
+        self.waits_for = Some(side);
+        Ok(future)
+    }
+
+    fn finish<'py>(&mut self, py: Python<'py>, output: Output) -> PyResult<Bound<'py, PyAny>> {
+        if self.operation.sends() {
+            schedule_flush(py, &self.shared)?;
+        }
+        self.operation = Operation::Used;
+        Err(PyStopIteration::new_err(output.into_object(py)?))
+    }
+}
+
+#[pymethods]
+impl Awaitable {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.waits_for = None;
+        let (operation, key) = (&mut self.operation, self.key);
+        match self.shared.with(py, |inner| operation.step(inner, key))? {
+            Step::Done(output) => self.finish(py, output),
+            Step::Wait(side) => self.suspend(py, side),
+            Step::Full(_) => self.suspend(py, Side::Send),
+            failed => {
+                self.operation = Operation::Used;
+                Err(failed.into_error(py))
+            }
+        }
+    }
+}
+
+impl Drop for Awaitable {
+    fn drop(&mut self) {
+        let (Some(side), Some(ticket), key) = (self.waits_for, self.ticket, self.key) else {
+            return;
+        };
+        // Cancelled. If it was woken already, the next one must be woken in its place.
+        Python::attach(|py| {
+            let passed = self.shared.with(py, |inner| {
+                if !inner.waiters.remove(key, side, ticket) {
+                    inner.pass_on(key, side);
+                }
+            });
+            // A context that cannot be used any more has nobody to wake.
+            drop(passed);
+        });
+    }
+}

@@ -1,0 +1,175 @@
+//! `Context`: the owner of sockets, in a loop or without one.
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::awaitable::Awaitable;
+use super::blocking::{to_duration, wait_readable};
+use super::error;
+use super::event_loop::attach;
+use super::operation::Operation;
+use super::shared::Shared;
+use super::socket::Socket;
+use crate::socket::{SocketKey, SocketOptions};
+use crate::zmtp::SocketType;
+
+#[pyclass(module = "busduct._core", frozen)]
+pub(super) struct Context {
+    shared: Arc<Shared>,
+}
+
+impl Context {
+    /// Close every socket; from then on the context opens none.
+    fn begin_close(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.with(py, |inner| {
+            inner.is_closed = true;
+            inner.context.close_all();
+        })
+    }
+
+    fn end_close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.shared.with(py, |inner| inner.attached.take())? {
+            Some(attached) => attached.detach(py, &self.shared),
+            None => Ok(()),
+        }
+    }
+
+    fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.with(py, |inner| inner.is_closed && inner.context.is_closed())
+    }
+}
+
+#[pymethods]
+impl Context {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self { shared: Arc::new(Shared::new(py)?) })
+    }
+
+    #[pyo3(signature = (
+        kind, *, hwm_messages=1000, hwm_bytes=67_108_864, linger=Some(1.0),
+        max_message_bytes=1_073_741_824, max_parts=1024, max_peers=4096,
+        handshake_timeout=10.0, reconnect_interval=0.1, reconnect_max=5.0,
+        routing_id=Vec::new(),
+    ))]
+    fn socket(
+        slf: &Bound<'_, Self>,
+        kind: u8,
+        hwm_messages: i64,
+        hwm_bytes: i64,
+        linger: Option<f64>,
+        max_message_bytes: i64,
+        max_parts: i64,
+        max_peers: i64,
+        handshake_timeout: f64,
+        reconnect_interval: f64,
+        reconnect_max: f64,
+        routing_id: Vec<u8>,
+    ) -> PyResult<Socket> {
+        let py = slf.py();
+        let Some(kind) = SocketType::from_code(kind) else {
+            return Err(error::config(py, &format!("{kind} is not a socket type")));
+        };
+        // What is negative is as wrong as zero, and told as such.
+        let size = |value: i64| usize::try_from(value).unwrap_or(0);
+        let bounded = |seconds: f64| to_duration(py, Some(seconds));
+        let forever = std::time::Duration::MAX;
+        let options = SocketOptions {
+            hwm_messages: size(hwm_messages),
+            hwm_bytes: size(hwm_bytes),
+            linger: to_duration(py, linger)?,
+            max_message_bytes: size(max_message_bytes) as u64,
+            max_parts: size(max_parts),
+            max_peers: size(max_peers),
+            handshake_timeout: bounded(handshake_timeout)?.unwrap_or(forever),
+            reconnect_interval: bounded(reconnect_interval)?.unwrap_or(forever),
+            reconnect_max: bounded(reconnect_max)?.unwrap_or(forever),
+            routing_id,
+        };
+        let opened = slf.get().shared.with(py, |inner| {
+            if inner.is_closed { None } else { Some(inner.context.open(kind, options)) }
+        })?;
+        let Some(opened) = opened else {
+            return Err(error::closed(py, "context"));
+        };
+        let key = opened.map_err(|fault| error::from_setup(py, fault))?;
+        Ok(Socket::new(slf.clone().unbind(), slf.get().shared.clone(), key, kind))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.shared.fd().as_raw_fd()
+    }
+
+    #[pyo3(signature = (timeout=Some(0.0)))]
+    fn run_once(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let wait = to_duration(py, timeout)?;
+        self.shared.with(py, |inner| inner.context.flush())?;
+        if wait != Some(std::time::Duration::ZERO) {
+            let now = std::time::Instant::now();
+            let deadline = wait.and_then(|wait| now.checked_add(wait));
+            wait_readable(py, &self.shared, deadline)?;
+        }
+        self.shared.turn(py)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.begin_close(py)?;
+        while !self.is_ended(py)? {
+            wait_readable(py, &self.shared, None)?;
+            self.shared.turn(py)?;
+        }
+        self.end_close(py)
+    }
+
+    fn aclose(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        self.begin_close(py)?;
+        Ok(Awaitable::new(&self.shared, SocketKey::default(), Operation::End))
+    }
+
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.with(py, |inner| inner.is_closed)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+        attach(slf.py(), &slf.get().shared)?;
+        let give = Operation::Give(slf.clone().unbind().into_any());
+        Ok(Awaitable::new(&slf.get().shared, SocketKey::default(), give))
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __aexit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Awaitable> {
+        self.aclose(py)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // During shutdown there is no interpreter, and nobody to be told.
+        let _ = Python::try_attach(|py| {
+            if self.shared.is_forked() || self.closed(py).unwrap_or(true) {
+                return;
+            }
+            let text = c"unclosed busduct context";
+            let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
+            if let Err(error) = PyErr::warn(py, &category, text, 1) {
+                error.write_unraisable(py, None);
+            }
+            if let Err(error) = self.begin_close(py) {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}

@@ -1,0 +1,148 @@
+//! How a context lives in a running asyncio loop: a reader, and flushes that come soon.
+
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Weak};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use super::error;
+use super::shared::Shared;
+
+static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The loop that watches a context.
+pub(super) struct Attached {
+    event_loop: Py<PyAny>,
+    flusher: Py<PyAny>,
+    flush_is_scheduled: bool,
+}
+
+/// Called by the loop when the context's descriptor is readable.
+#[pyclass(module = "busduct._core", frozen)]
+struct Turner {
+    shared: Weak<Shared>,
+}
+
+#[pymethods]
+impl Turner {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        match self.shared.upgrade() {
+            Some(shared) => shared.turn(py),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Called by the loop after the tasks that sent something.
+#[pyclass(module = "busduct._core", frozen)]
+struct Flusher {
+    shared: Weak<Shared>,
+}
+
+#[pymethods]
+impl Flusher {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(shared) = self.shared.upgrade() else {
+            return Ok(());
+        };
+        shared.with(py, |inner| {
+            if let Some(attached) = &mut inner.attached {
+                attached.flush_is_scheduled = false;
+            }
+            inner.context.flush();
+        })
+    }
+}
+
+/// The running loop, if there is one.
+#[inline]
+pub(super) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let get = GET_RUNNING_LOOP.get_or_try_init(py, || {
+        let asyncio = PyModule::import(py, "asyncio")?;
+        asyncio.getattr("_get_running_loop").map(Bound::unbind)
+    })?;
+    let event_loop = get.bind(py).call0()?;
+    Ok(if event_loop.is_none() { None } else { Some(event_loop) })
+}
+
+/// Let the running loop, if there is one, watch the context.
+///
+/// # Errors
+///
+/// LocalProtocolError if another loop that still runs does.
+pub(super) fn attach(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
+    match running_loop(py)? {
+        Some(event_loop) => attach_to(py, shared, &event_loop),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn attach_to(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    event_loop: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let before = shared.with(py, |inner| {
+        let attached = inner.attached.as_ref();
+        attached.map(|attached| attached.event_loop.clone_ref(py))
+    })?;
+    if let Some(before) = before {
+        if before.is(event_loop) {
+            return Ok(());
+        }
+        if before.bind(py).call_method0("is_running")?.is_truthy()? {
+            return Err(error::misuse(py, "context belongs to another running loop"));
+        }
+        if let Some(attached) = shared.with(py, |inner| {
+            inner.waiters.clear();
+            inner.attached.take()
+        })? {
+            attached.detach(py, shared)?;
+        }
+    }
+    let turner = Py::new(py, Turner { shared: Arc::downgrade(shared) })?;
+    let flusher = Py::new(py, Flusher { shared: Arc::downgrade(shared) })?.into_any();
+    let fd = shared.fd().as_raw_fd();
+    event_loop.call_method1("add_reader", (fd, turner))?;
+    let event_loop = event_loop.clone().unbind();
+    let attached = Attached { event_loop, flusher, flush_is_scheduled: false };
+    shared.with(py, |inner| inner.attached = Some(attached))
+}
+
+impl Attached {
+    /// Tell the loop to watch no more, unless it is closed.
+    pub(super) fn detach(self, py: Python<'_>, shared: &Shared) -> PyResult<()> {
+        let event_loop = self.event_loop.bind(py);
+        if event_loop.call_method0("is_closed")?.is_truthy()? {
+            return Ok(());
+        }
+        event_loop.call_method1("remove_reader", (shared.fd().as_raw_fd(),)).map(drop)
+    }
+}
+
+/// See to it that what was accepted is written: soon by the running loop, else now.
+#[inline]
+pub(super) fn schedule_flush(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
+    let Some(event_loop) = running_loop(py)? else {
+        return shared.with(py, |inner| inner.context.flush());
+    };
+    let is_scheduled = |inner: &mut super::shared::Inner| match &inner.attached {
+        Some(attached) => attached.event_loop.is(&event_loop) && attached.flush_is_scheduled,
+        None => false,
+    };
+    if shared.with(py, is_scheduled)? {
+        return Ok(());
+    }
+    attach_to(py, shared, &event_loop)?;
+    let flusher = shared.with(py, |inner| {
+        let attached = inner.attached.as_mut()?;
+        attached.flush_is_scheduled = true;
+        Some(attached.flusher.clone_ref(py))
+    })?;
+    if let Some(flusher) = flusher {
+        event_loop.call_method1(intern!(py, "call_soon"), (flusher,))?;
+    }
+    Ok(())
+}

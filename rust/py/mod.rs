@@ -1,0 +1,37 @@
+//! The Python face: convert, call the core, convert back.
+
+mod awaitable;
+mod blocking;
+mod buffer;
+mod context;
+mod error;
+mod event_loop;
+mod operation;
+mod shared;
+mod socket;
+mod statistics;
+mod waiters;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    use pyo3::prelude::*;
+
+    use crate::zmtp::SocketType;
+
+    #[pymodule_export]
+    use super::context::Context;
+    #[pymodule_export]
+    use super::socket::Socket;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("BACKEND", "rust")?;
+        for kind in SocketType::ALL {
+            module.add(kind.name(), kind as u8)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! What can be waited for, one try at a time: the same for tasks and for blocking calls.
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::buffer::PyFrame;
+use super::error;
+use super::shared::Inner;
+use super::waiters::Side;
+use crate::context::RecvFault;
+use crate::link::Message;
+use crate::socket::{SendFault, SocketKey};
+
+/// A call that may have to wait.
+pub(super) enum Operation {
+    Recv,
+    RecvMultipart,
+    RecvMany {
+        max_n: usize,
+        max_bytes: usize,
+    },
+    /// The message, until it is accepted.
+    Send(Option<Message<PyFrame>>),
+    SendMany(VecDeque<PyFrame>),
+    /// Wait until all sockets of a closed context have ended.
+    End,
+    /// Give an object at once.
+    Give(Py<PyAny>),
+    /// It gave its result.
+    Used,
+}
+
+/// How one try went.
+pub(super) enum Step {
+    Done(Output),
+    Wait(Side),
+    /// As `Wait`, with what a call that does not wait reports.
+    Full(SendFault),
+    SendFailed(SendFault),
+    RecvFailed(RecvFault),
+    Reused,
+}
+
+pub(super) enum Output {
+    Nothing,
+    Object(Py<PyAny>),
+    Frame(PyFrame),
+    Frames(Vec<PyFrame>),
+}
+
+impl Output {
+    #[inline]
+    pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Nothing => Ok(py.None()),
+            Self::Object(object) => Ok(object),
+            Self::Frame(frame) => Ok(frame.into_bytes().into_any()),
+            Self::Frames(frames) => to_list(py, frames).map(|list| list.into_any().unbind()),
+        }
+    }
+}
+
+pub(super) fn to_list(py: Python<'_>, frames: Vec<PyFrame>) -> PyResult<Bound<'_, PyList>> {
+    PyList::new(py, frames.into_iter().map(PyFrame::into_bytes))
+}
+
+impl Operation {
+    /// Whether it gives messages to the socket.
+    pub(super) fn sends(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::SendMany(_))
+    }
+
+    /// Try it once.
+    #[inline]
+    pub(super) fn step(&mut self, inner: &mut Inner, key: SocketKey) -> Step {
+        let step = match self {
+            Self::Recv => match inner.context.try_recv_single(key) {
+                Ok(Some(frame)) => Step::Done(Output::Frame(frame)),
+                Ok(None) => Step::Wait(Side::Recv),
+                Err(fault) => Step::RecvFailed(fault),
+            },
+            Self::RecvMultipart => match inner.context.try_recv(key) {
+                Ok(Some(message)) => Step::Done(Output::Frames(message.into_parts())),
+                Ok(None) => Step::Wait(Side::Recv),
+                Err(fault) => Step::RecvFailed(fault),
+            },
+            Self::RecvMany { max_n, max_bytes } => recv_many(inner, key, *max_n, *max_bytes),
+            Self::Send(message) => send_one(inner, key, message),
+            Self::SendMany(frames) => send_many(inner, key, frames),
+            Self::End if inner.context.is_closed() => Step::Done(Output::Nothing),
+            Self::End => Step::Wait(Side::Ended),
+            Self::Give(_) => match std::mem::replace(self, Self::Used) {
+                Self::Give(object) => return Step::Done(Output::Object(object)),
+                _ => Step::Reused,
+            },
+            Self::Used => Step::Reused,
+        };
+        if let Step::Done(Output::Frame(_) | Output::Frames(_)) = step {
+            inner.pass_on_recv(key);
+        }
+        step
+    }
+}
+
+fn recv_many(inner: &mut Inner, key: SocketKey, max_n: usize, max_bytes: usize) -> Step {
+    let mut frames = Vec::new();
+    let mut nbytes = 0;
+    while frames.len() < max_n && nbytes < max_bytes {
+        match inner.context.try_recv_single(key) {
+            Ok(Some(frame)) => {
+                nbytes += frame.as_ref().len();
+                frames.push(frame);
+            }
+            Ok(None) => break,
+            // What was taken is given out; the fault is still there at the next call.
+            Err(_) if !frames.is_empty() => break,
+            Err(fault) => return Step::RecvFailed(fault),
+        }
+    }
+    if frames.is_empty() { Step::Wait(Side::Recv) } else { Step::Done(Output::Frames(frames)) }
+}
+
+#[inline]
+fn send_one(inner: &mut Inner, key: SocketKey, slot: &mut Option<Message<PyFrame>>) -> Step {
+    let Some(message) = slot.take() else {
+        return Step::Reused;
+    };
+    match inner.context.try_send(key, message) {
+        Ok(()) => Step::Done(Output::Nothing),
+        Err((full @ SendFault::Full { .. }, message)) => {
+            *slot = Some(message);
+            Step::Full(full)
+        }
+        Err((fault, _)) => Step::SendFailed(fault),
+    }
+}
+
+fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) -> Step {
+    while let Some(frame) = frames.pop_front() {
+        match inner.context.try_send(key, Message::Single(frame)) {
+            Ok(()) => {}
+            Err((full @ SendFault::Full { .. }, message)) => {
+                // It was one part, and is.
+                frames.extend(message.into_parts());
+                frames.rotate_right(1);
+                return Step::Full(full);
+            }
+            Err((fault, _)) => return Step::SendFailed(fault),
+        }
+    }
+    Step::Done(Output::Nothing)
+}
+
+impl Step {
+    /// The exception of a step that failed for good.
+    pub(super) fn into_error(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Full(fault) | Self::SendFailed(fault) => error::from_send(py, fault),
+            Self::RecvFailed(fault) => error::from_recv(py, fault),
+            Self::Done(_) | Self::Wait(_) | Self::Reused => {
+                pyo3::exceptions::PyRuntimeError::new_err("awaitable was awaited already")
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The core of a context as its Python objects share it: one owner at a time.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use super::buffer::PyFrame;
+use super::error;
+use super::event_loop::Attached;
+use super::waiters::{Side, Waiters, wake};
+use crate::context::Context;
+use crate::socket::SocketKey;
+
+/// How often this process was forked from one that had a context.
+static NUM_FORKS: AtomicU32 = AtomicU32::new(0);
+static FORK_HOOK: PyOnceLock<()> = PyOnceLock::new();
+static NUM_THREADS: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static THREAD: u64 = NUM_THREADS.fetch_add(1, Ordering::Relaxed);
+}
+
+#[pyfunction]
+fn note_fork() {
+    NUM_FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    /// The poller, once more: it outlives every lock, so it can be waited for outside.
+    fd: OwnedFd,
+    num_forks: u32,
+    /// The thread that waits in a blocking call; 0 for none.
+    waiting_thread: AtomicU64,
+    /// Sockets whose objects went while the core was in use.
+    orphans: Mutex<Vec<SocketKey>>,
+}
+
+pub(super) struct Inner {
+    pub(super) context: Context<PyFrame>,
+    pub(super) waiters: Waiters,
+    pub(super) attached: Option<Attached>,
+    pub(super) is_closed: bool,
+    to_wake: Vec<Py<PyAny>>,
+    woken: Vec<SocketKey>,
+}
+
+impl Shared {
+    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
+        FORK_HOOK.get_or_try_init(py, || -> PyResult<()> {
+            let kwargs = pyo3::types::PyDict::new(py);
+            kwargs.set_item("after_in_child", wrap_pyfunction!(note_fork, py)?)?;
+            let os = PyModule::import(py, "os")?;
+            os.call_method("register_at_fork", (), Some(&kwargs)).map(drop)
+        })?;
+        let context = Context::new().map_err(|errno| error::system(errno.into()))?;
+        let fd = context.fd().try_clone_to_owned().map_err(error::system)?;
+        let inner = Inner {
+            context,
+            waiters: Waiters::default(),
+            attached: None,
+            is_closed: false,
+            to_wake: Vec::new(),
+            woken: Vec::new(),
+        };
+        Ok(Self {
+            inner: Mutex::new(inner),
+            fd,
+            num_forks: NUM_FORKS.load(Ordering::Relaxed),
+            waiting_thread: AtomicU64::new(0),
+            orphans: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(super) fn is_forked(&self) -> bool {
+        self.num_forks != NUM_FORKS.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Inner>> {
+        if self.is_forked() {
+            return Err(error::forked(py));
+        }
+        let waiting = self.waiting_thread.load(Ordering::Relaxed);
+        if waiting != 0 && waiting != THREAD.with(|id| *id) {
+            return Err(error::misuse(py, "context is in use by another thread"));
+        }
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(inner),
+            Err(std::sync::TryLockError::Poisoned(_)) => Err(error::closed(py, "context")),
+            Err(std::sync::TryLockError::WouldBlock) => {
+                Err(error::misuse(py, "context is in use by another thread"))
+            }
+        }
+    }
+
+    /// Let `work` use the core, then wake whom that concerns.
+    ///
+    /// NB: `work` must not run Python code, which could come back here.
+    ///
+    /// # Errors
+    ///
+    /// ForkedError and LocalProtocolError.
+    #[inline]
+    pub(super) fn with<R>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Inner) -> R,
+    ) -> PyResult<R> {
+        let mut inner = self.lock(py)?;
+        let result = work(&mut inner);
+        if inner.context.has_woken() {
+            inner.collect_woken();
+        }
+        if inner.to_wake.is_empty() {
+            return Ok(result);
+        }
+        let futures = std::mem::take(&mut inner.to_wake);
+        drop(inner);
+        wake(py, futures)?;
+        Ok(result)
+    }
+
+    /// Do what is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with`], and OSError.
+    pub(super) fn turn(&self, py: Python<'_>) -> PyResult<()> {
+        self.release_orphans(py)?;
+        self.with(py, |inner| inner.context.run_once(Some(std::time::Duration::ZERO)))?
+            .map_err(|errno| error::system(errno.into()))
+    }
+
+    /// Mark the calling thread as waiting, so that no other comes between.
+    pub(super) fn enter_wait(&self) -> WaitGuard<'_> {
+        let before = self.waiting_thread.swap(THREAD.with(|id| *id), Ordering::Relaxed);
+        WaitGuard { shared: self, before }
+    }
+
+    /// Release a socket now or, if the core is in use, at its next turn.
+    pub(super) fn orphan(&self, py: Python<'_>, key: SocketKey) {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.push(key);
+        drop(orphans);
+        // It stays in the list if this is not the moment.
+        let _ = self.release_orphans(py);
+    }
+
+    fn release_orphans(&self, py: Python<'_>) -> PyResult<()> {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock(py)?;
+        for key in orphans.drain(..) {
+            inner.context.release(key);
+            inner.waiters.forget(key);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            return;
+        }
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(attached) = inner.attached.take() else {
+            return;
+        };
+        // During shutdown there is no loop left to tell.
+        let _ = Python::try_attach(|py| {
+            if let Err(error) = attached.detach(py, self) {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+pub(super) struct WaitGuard<'a> {
+    shared: &'a Shared,
+    before: u64,
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting_thread.store(self.before, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Wake one more receiver, if there is something for it.
+    #[inline]
+    pub(super) fn pass_on_recv(&mut self, key: SocketKey) {
+        if self.context.is_readable(key) {
+            self.waiters.take(key, Side::Recv, 1, &mut self.to_wake);
+        }
+    }
+
+    /// Wake one more of those who wait for `side`, as far as it can go on.
+    pub(super) fn pass_on(&mut self, key: SocketKey, side: Side) {
+        match side {
+            Side::Recv => self.pass_on_recv(key),
+            Side::Send if self.context.is_writable(key) => {
+                self.waiters.take(key, Side::Send, 1, &mut self.to_wake);
+            }
+            Side::Send | Side::Ended => {}
+        }
+    }
+
+    fn collect_woken(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.context.take_woken(&mut woken);
+        for key in woken.drain(..) {
+            if self.context.is_readable(key) {
+                let count = self.context.num_readable(key);
+                // A closed socket has nothing to take, and all must hear of it.
+                let count = if count == 0 { usize::MAX } else { count };
+                self.waiters.take(key, Side::Recv, count, &mut self.to_wake);
+            }
+            if self.context.is_writable(key) {
+                self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
+            }
+        }
+        self.woken = woken;
+        if self.is_closed && self.context.is_closed() {
+            let nobody = SocketKey::default();
+            self.waiters.take(nobody, Side::Ended, usize::MAX, &mut self.to_wake);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! `Socket`: a pattern over any number of peers.
+
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::awaitable::Awaitable;
+use super::blocking::{self, to_duration};
+use super::buffer::PyFrame;
+use super::context::Context;
+use super::error;
+use super::event_loop::{attach, schedule_flush};
+use super::operation::{Operation, Output, Step, to_list};
+use super::shared::Shared;
+use super::statistics;
+use crate::link::Message;
+use crate::socket::{SocketKey, State};
+use crate::zmtp::SocketType;
+
+#[pyclass(module = "busduct._core", frozen)]
+pub(super) struct Socket {
+    /// The context goes after its sockets.
+    _context: Py<Context>,
+    shared: Arc<Shared>,
+    key: SocketKey,
+    kind: SocketType,
+}
+
+/// What a linger may be told as: left out, None, or seconds.
+enum Linger {
+    Own,
+    Given(Option<f64>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Linger {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is(object.py().Ellipsis()) {
+            return Ok(Self::Own);
+        }
+        object.extract().map(Self::Given)
+    }
+}
+
+impl Socket {
+    pub(super) fn new(
+        context: Py<Context>,
+        shared: Arc<Shared>,
+        key: SocketKey,
+        kind: SocketType,
+    ) -> Self {
+        Self { _context: context, shared, key, kind }
+    }
+
+    #[inline]
+    fn awaitable(&self, operation: Operation) -> Awaitable {
+        Awaitable::new(&self.shared, self.key, operation)
+    }
+
+    /// Try once.
+    #[inline]
+    fn now(&self, py: Python<'_>, mut operation: Operation) -> PyResult<Step> {
+        let step = self.shared.with(py, |inner| operation.step(inner, self.key))?;
+        if operation.sends() && matches!(step, Step::Done(_)) {
+            schedule_flush(py, &self.shared)?;
+        }
+        Ok(step)
+    }
+
+    fn send_now(&self, py: Python<'_>, operation: Operation) -> PyResult<()> {
+        match self.now(py, operation)? {
+            Step::Done(_) => Ok(()),
+            failed => Err(failed.into_error(py)),
+        }
+    }
+
+    fn recv_now(&self, py: Python<'_>, operation: Operation) -> PyResult<Option<Output>> {
+        match self.now(py, operation)? {
+            Step::Done(output) => Ok(Some(output)),
+            Step::Wait(_) => Ok(None),
+            failed => Err(failed.into_error(py)),
+        }
+    }
+
+    fn block(
+        &self,
+        py: Python<'_>,
+        operation: Operation,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        blocking::run(py, &self.shared, self.key, operation, timeout)?.into_object(py)
+    }
+}
+
+#[inline]
+fn one(data: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    Ok(Operation::Send(Some(Message::Single(PyFrame::from_data(data)?))))
+}
+
+fn frames<C: FromIterator<PyFrame>>(data: &Bound<'_, PyAny>) -> PyResult<C> {
+    data.try_iter()?.map(|item| PyFrame::from_data(&item?)).collect()
+}
+
+fn multipart(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    match Message::from_parts(frames(parts)?) {
+        Some(message) => Ok(Operation::Send(Some(message))),
+        None => Err(error::misuse(parts.py(), "a message has at least one part")),
+    }
+}
+
+fn many(max_n: usize, max_bytes: usize) -> Operation {
+    Operation::RecvMany { max_n: max_n.max(1), max_bytes: max_bytes.max(1) }
+}
+
+#[pymethods]
+impl Socket {
+    #[getter]
+    fn kind(&self) -> u8 {
+        self.kind as u8
+    }
+
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.with(py, |inner| {
+            inner.context.socket(self.key).is_none_or(|socket| socket.state() != State::Open)
+        })
+    }
+
+    #[getter]
+    fn last_endpoint(&self, py: Python<'_>) -> PyResult<String> {
+        self.shared.with(py, |inner| {
+            let socket = inner.context.socket(self.key);
+            socket.map(|socket| socket.last_endpoint().to_string()).unwrap_or_default()
+        })
+    }
+
+    fn fileno(&self) -> i32 {
+        self.shared.fd().as_raw_fd()
+    }
+
+    #[pyo3(signature = (endpoint, *, insecure=false))]
+    fn bind(&self, py: Python<'_>, endpoint: &str, insecure: bool) -> PyResult<String> {
+        attach(py, &self.shared)?;
+        self.shared
+            .with(py, |inner| inner.context.bind(self.key, endpoint, insecure))?
+            .map_err(|fault| error::from_setup(py, fault))
+    }
+
+    fn connect(&self, py: Python<'_>, endpoint: &str) -> PyResult<()> {
+        attach(py, &self.shared)?;
+        self.shared
+            .with(py, |inner| inner.context.connect(self.key, endpoint))?
+            .map_err(|fault| error::from_setup(py, fault))
+    }
+
+    fn unbind(&self, py: Python<'_>, endpoint: &str) -> PyResult<()> {
+        self.shared
+            .with(py, |inner| inner.context.unbind(self.key, endpoint))?
+            .map_err(|fault| error::from_setup(py, fault))
+    }
+
+    fn disconnect(&self, py: Python<'_>, endpoint: &str) -> PyResult<()> {
+        self.shared
+            .with(py, |inner| inner.context.disconnect(self.key, endpoint))?
+            .map_err(|fault| error::from_setup(py, fault))
+    }
+
+    fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
+        Ok(self.awaitable(one(data)?))
+    }
+
+    fn send_multipart(&self, parts: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
+        Ok(self.awaitable(multipart(parts)?))
+    }
+
+    fn send_many(&self, messages: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
+        Ok(self.awaitable(Operation::SendMany(frames(messages)?)))
+    }
+
+    fn send_nowait(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.send_now(data.py(), one(data)?)
+    }
+
+    fn send_multipart_nowait(&self, parts: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.send_now(parts.py(), multipart(parts)?)
+    }
+
+    fn send_many_nowait(&self, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = messages.py();
+        let waiting: VecDeque<_> = frames(messages)?;
+        let total = waiting.len();
+        let mut operation = Operation::SendMany(waiting);
+        let step = self.shared.with(py, |inner| operation.step(inner, self.key))?;
+        schedule_flush(py, &self.shared)?;
+        match (step, &operation) {
+            (Step::Done(_), _) => Ok(total),
+            (Step::Full(_), Operation::SendMany(left)) => Ok(total - left.len()),
+            (failed, _) => Err(failed.into_error(py)),
+        }
+    }
+
+    #[pyo3(signature = (data, timeout=None))]
+    fn send_blocking(&self, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        self.block(data.py(), one(data)?, timeout).map(drop)
+    }
+
+    #[pyo3(signature = (parts, timeout=None))]
+    fn send_multipart_blocking(
+        &self,
+        parts: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        self.block(parts.py(), multipart(parts)?, timeout).map(drop)
+    }
+
+    fn recv(&self) -> Awaitable {
+        self.awaitable(Operation::Recv)
+    }
+
+    fn recv_multipart(&self) -> Awaitable {
+        self.awaitable(Operation::RecvMultipart)
+    }
+
+    #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
+    fn recv_many(&self, max_n: usize, max_bytes: usize) -> Awaitable {
+        self.awaitable(many(max_n, max_bytes))
+    }
+
+    fn recv_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let output = self.recv_now(py, Operation::Recv)?;
+        output.map(|output| output.into_object(py)).transpose()
+    }
+
+    fn recv_multipart_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let output = self.recv_now(py, Operation::RecvMultipart)?;
+        output.map(|output| output.into_object(py)).transpose()
+    }
+
+    #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
+    fn recv_many_nowait(
+        &self,
+        py: Python<'_>,
+        max_n: usize,
+        max_bytes: usize,
+    ) -> PyResult<Py<PyAny>> {
+        let output = self.recv_now(py, many(max_n, max_bytes))?;
+        output.unwrap_or(Output::Frames(Vec::new())).into_object(py)
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn recv_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.block(py, Operation::Recv, timeout)
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn recv_multipart_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.block(py, Operation::RecvMultipart, timeout)
+    }
+
+    #[pyo3(signature = (max_n=1024, max_bytes=1_048_576, timeout=None))]
+    fn recv_many_blocking(
+        &self,
+        py: Python<'_>,
+        max_n: usize,
+        max_bytes: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        self.block(py, many(max_n, max_bytes), timeout)
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.shared.with(py, |inner| inner.context.statistics(self.key))?;
+        statistics::to_python(py, &found)
+    }
+
+    fn recent_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let faults = self.shared.with(py, |inner| inner.context.faults(self.key))?;
+        let errors: PyResult<Vec<_>> =
+            faults.into_iter().map(|fault| error::from_peer(py, fault)).collect();
+        PyList::new(py, errors?)
+    }
+
+    fn undelivered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let lost = self.shared.with(py, |inner| inner.context.take_undelivered(self.key))?;
+        let lists: PyResult<Vec<_>> =
+            lost.into_iter().map(|message| to_list(py, message.into_parts())).collect();
+        PyList::new(py, lists?)
+    }
+
+    #[pyo3(signature = (linger=Linger::Own), text_signature = "(self, linger=...)")]
+    fn close(&self, py: Python<'_>, linger: Linger) -> PyResult<()> {
+        let given = match linger {
+            Linger::Own => None,
+            Linger::Given(seconds) => Some(to_duration(py, seconds)?),
+        };
+        self.shared.with(py, |inner| {
+            let own = inner.context.socket(self.key).and_then(|s| s.options().linger);
+            inner.context.close(self.key, given.unwrap_or(own));
+        })
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py, Linger::Own)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+        attach(slf.py(), &slf.get().shared)?;
+        Ok(slf.get().awaitable(Operation::Give(slf.clone().unbind().into_any())))
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __aexit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Awaitable> {
+        self.close(py, Linger::Own)?;
+        Ok(self.awaitable(Operation::Give(py.None())))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = Python::try_attach(|py| self.shared.orphan(py, self.key));
+    }
+}

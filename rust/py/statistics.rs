@@ -1,0 +1,34 @@
+//! Counters as the frozen record of `busduct.statistics`.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::socket::Statistics;
+
+/// Make the frozen record of `busduct.statistics`.
+pub(super) fn to_python<'py>(
+    py: Python<'py>,
+    statistics: &Statistics,
+) -> PyResult<Bound<'py, PyAny>> {
+    let counters = &statistics.counters;
+    let fields = PyDict::new(py);
+    fields.set_item("num_peers", statistics.num_peers)?;
+    fields.set_item("num_send_queued", statistics.num_send_queued)?;
+    fields.set_item("num_send_queued_bytes", statistics.num_send_queued_bytes)?;
+    fields.set_item("num_recv_queued", statistics.num_recv_queued)?;
+    fields.set_item("num_recv_queued_bytes", statistics.num_recv_queued_bytes)?;
+    fields.set_item("num_messages_sent", counters.num_messages_sent)?;
+    fields.set_item("num_bytes_sent", counters.num_bytes_sent)?;
+    fields.set_item("num_messages_received", counters.num_messages_received)?;
+    fields.set_item("num_bytes_received", counters.num_bytes_received)?;
+    fields.set_item("num_accepted", counters.num_accepted)?;
+    fields.set_item("num_connected", counters.num_connected)?;
+    fields.set_item("num_disconnected", counters.num_disconnected)?;
+    fields.set_item("num_retries", counters.num_retries)?;
+    fields.set_item("num_handshakes_failed", counters.num_handshakes_failed)?;
+    fields.set_item("num_protocol_errors", counters.num_protocol_errors)?;
+    fields.set_item("num_refused", counters.num_refused)?;
+    fields.set_item("num_undelivered", counters.num_undelivered)?;
+    let class = PyModule::import(py, "busduct.statistics")?.getattr("SocketStatistics")?;
+    class.call((), Some(&fields))
+}
