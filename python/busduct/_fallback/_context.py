@@ -1,0 +1,157 @@
+"""The owner of sockets, and of the descriptor that tells when they need attention."""
+
+import warnings
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import Self, final
+
+from busduct._fallback._options import SocketOptions
+from busduct._fallback._pattern import Pattern, State
+from busduct._fallback._reactor import Reactor
+from busduct._fallback._socket import Socket
+from busduct._fallback._waiting import Operation, WaitQueue
+from busduct.errors import ClosedError
+
+__all__ = ["Context"]
+
+
+@final
+class Context:
+    """Own sockets and the one file descriptor that tells when they need attention.
+
+    The twin of the native class; see there for the contract. Here the descriptor does
+    not tell of timers: outside asyncio, call `run_once` at least every 100 ms while
+    something is to be connected again.
+    """
+
+    def __init__(self) -> None:
+        self._reactor = Reactor()
+        self._patterns: list[Pattern] = []
+        self._is_closed = False
+
+    def socket(
+        self,
+        kind: int,
+        *,
+        hwm_messages: int = 1000,
+        hwm_bytes: int = 67108864,
+        linger: float | None = 1.0,
+        max_message_bytes: int = 1073741824,
+        max_parts: int = 1024,
+        max_peers: int = 4096,
+        handshake_timeout: float = 10.0,
+        reconnect_interval: float = 0.1,
+        reconnect_max: float = 5.0,
+        routing_id: bytes = b"",
+    ) -> Socket:
+        """Open a socket."""
+        options = SocketOptions(
+            kind=kind,
+            hwm_messages=hwm_messages,
+            hwm_bytes=hwm_bytes,
+            linger=linger,
+            max_message_bytes=max_message_bytes,
+            max_parts=max_parts,
+            max_peers=max_peers,
+            handshake_timeout=handshake_timeout,
+            reconnect_interval=reconnect_interval,
+            reconnect_max=reconnect_max,
+            routing_id=bytes(routing_id),
+        )
+        with self._reactor:
+            self._check_open()
+            pattern = Pattern(self._reactor, options)
+            self._patterns = [p for p in self._patterns if p.state is not State.CLOSED]
+            self._patterns.append(pattern)
+            return Socket._open(self, self._reactor, pattern)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when `run_once` has work."""
+        with self._reactor:
+            self._check_open()
+            return self._reactor.fileno()
+
+    def run_once(self, timeout: float | None = 0.0) -> None:
+        """Do what is ready, waiting at most `timeout` seconds (None: no bound)."""
+        with self._reactor:
+            self._check_open()
+            self._reactor.process(timeout)
+
+    def close(self) -> None:
+        """Close all sockets and block until their lingers end. Idempotent."""
+        with self._reactor:
+            self._start_closing()
+            while self._first_open() is not None:
+                self._reactor.process(None)
+            self._reactor.close()
+
+    def aclose(self) -> Awaitable[None]:
+        """Close all sockets and wait until their lingers end. Idempotent.
+
+        Cancelling leaves the context closing: call `close` or `aclose` again.
+        """
+        return Operation(self._reactor, self._try_close)
+
+    def _try_close(self) -> WaitQueue | None:
+        self._start_closing()
+        pattern = self._first_open()
+        if pattern is not None:
+            return pattern.ended
+        self._reactor.close()
+        return None
+
+    def _start_closing(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            for pattern in self._patterns:
+                pattern.close(pattern.options.linger)
+
+    def _first_open(self) -> Pattern | None:
+        for pattern in self._patterns:
+            if pattern.state is not State.CLOSED:
+                return pattern
+        return None
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            what = "context"
+            raise ClosedError(what)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` or `aclose` was called."""
+        return self._is_closed
+
+    def __del__(self) -> None:
+        reactor = getattr(self, "_reactor", None)
+        if reactor is None or reactor.is_closed:
+            return
+        if not reactor.is_foreign:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, 2, source=self)
+            for pattern in self._patterns:
+                pattern.close(0)
+        reactor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        await self.aclose()

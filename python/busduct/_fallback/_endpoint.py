@@ -1,0 +1,88 @@
+"""Endpoints as users write them: `ipc://PATH` and `tcp://HOST:PORT`."""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from busduct.errors import ConfigError
+
+__all__ = ["MAX_IPC_PATH_NBYTES", "Endpoint", "parse_endpoint"]
+
+# What a Unix socket address holds on Linux, less the final zero.
+MAX_IPC_PATH_NBYTES: Final = 107
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen or to connect: a path, or a host and a port."""
+
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"ipc://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it is a host and a port."""
+        return not self.path
+
+    def resolve(self) -> list[tuple[int, tuple[str, int]]]:
+        """Return families and addresses of a TCP endpoint; looking up a name may block.
+
+        Raises:
+            OSError: The name is not known.
+        """
+        if self.host == "*":
+            return [(socket.AF_INET, ("0.0.0.0", self.port))]
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        return [(family, (str(at[0]), int(at[1]))) for family, _, _, _, at in found]
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Parse an endpoint.
+
+    Raises:
+        ConfigError: It is none; the text says why.
+    """
+    if text.startswith("ipc://"):
+        return Endpoint(path=_parse_path(text, text.removeprefix("ipc://")))
+    if not text.startswith("tcp://"):
+        raise _refusal(text, "must start with ipc:// or tcp://")
+    host, colon, port = text.removeprefix("tcp://").rpartition(":")
+    if not colon:
+        raise _refusal(text, "the port is missing")
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+        raise _refusal(text, "the port is not a number from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise _refusal(text, "an IPv6 address without brackets")
+    if not host or "\0" in host:
+        raise _refusal(text, "the host is missing")
+    return Endpoint(host=host, port=int(port))
+
+
+def _parse_path(text: str, path: str) -> str:
+    nbytes = len(os.fsencode(path))
+    if not path:
+        raise _refusal(text, "the path is empty")
+    if path.startswith("@"):
+        raise _refusal(text, "abstract names are not supported")
+    if path == "*":
+        raise _refusal(text, "a wildcard path is not supported")
+    if "\0" in path:
+        raise _refusal(text, "the path holds a zero byte")
+    if nbytes > MAX_IPC_PATH_NBYTES:
+        msg = f"ipc path of {nbytes} bytes exceeds limit of {MAX_IPC_PATH_NBYTES} bytes"
+        raise ConfigError(msg)
+    return path
+
+
+def _refusal(text: str, reason: str) -> ConfigError:
+    return ConfigError(f"endpoint {text!r}: {reason}")

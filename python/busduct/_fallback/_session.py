@@ -1,0 +1,134 @@
+"""One peer's side of a ZMTP conversation: greeting, READY, messages; without I/O."""
+
+from typing import Final
+
+from busduct._fallback import _zmtp as zmtp
+from busduct._fallback._decoder import MessageDecoder
+from busduct._fallback._options import (
+    DEALER,
+    KIND_NAMES,
+    PULL,
+    PUSH,
+    ROUTER,
+    SocketOptions,
+)
+from busduct.errors import MalformedFrameError, RemoteProtocolError
+
+__all__ = ["PeerRefusedError", "Session"]
+
+_COMPATIBLE: Final = {
+    PUSH: frozenset({b"PULL"}),
+    PULL: frozenset({b"PUSH"}),
+    DEALER: frozenset({b"DEALER", b"ROUTER", b"REP"}),
+    ROUTER: frozenset({b"DEALER", b"ROUTER", b"REQ"}),
+}
+# Answers to PINGs that may wait to be written; a peer that floods loses the rest.
+_MAX_CONTROL_NBYTES = 4096
+_MAX_ROUTING_ID_NBYTES = 255
+
+
+class PeerRefusedError(RemoteProtocolError):
+    """The peer sent an ERROR command; it needs none from us."""
+
+
+class Session:
+    """The state of a conversation with one peer.
+
+    Attributes:
+        control: Greeting and commands to be written; the driver takes them away.
+        is_up: Whether both sides have said READY.
+        peer_routing_id: The id in the peer's READY, empty if it has none.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_greeting",
+        "_is_greeted",
+        "_kind",
+        "_ready",
+        "control",
+        "is_up",
+        "peer_routing_id",
+    )
+
+    def __init__(self, options: SocketOptions) -> None:
+        self._kind = options.kind
+        self._greeting = bytearray()
+        self._is_greeted = False
+        self._decoder = MessageDecoder(
+            options.max_message_bytes, options.max_parts, zmtp.GREETING_NBYTES
+        )
+        properties = [(b"Socket-Type", KIND_NAMES[options.kind].encode())]
+        if options.kind in (DEALER, ROUTER):
+            properties.append((b"Identity", options.routing_id))
+        self._ready = zmtp.encode_ready(properties)
+        self.control = bytearray(zmtp.encode_greeting())
+        self.is_up = False
+        self.peer_routing_id = b""
+
+    @property
+    def is_amid_message(self) -> bool:
+        """Whether the peer has begun a frame or a message and not ended it."""
+        return self._decoder.is_partial
+
+    def feed(self, data: memoryview | bytes) -> None:
+        """Take bytes as they came from the peer.
+
+        Raises:
+            RemoteProtocolError: Its greeting is not one that can be answered.
+        """
+        if not self._is_greeted:
+            wanted = zmtp.GREETING_NBYTES - len(self._greeting)
+            self._greeting += data[:wanted]
+            data = data[wanted:]
+            if not zmtp.parse_greeting(self._greeting):
+                return
+            self._is_greeted = True
+            self.control += self._ready
+        self._decoder.feed(data)
+
+    def take(self) -> list[bytes] | None:
+        """Return the next message of the peer, or None; commands are done on the way.
+
+        Raises:
+            RemoteProtocolError: The peer broke the protocol, or cannot be spoken to.
+        """
+        while (item := self._decoder.take()) is not None:
+            if isinstance(item, list):
+                if not self.is_up:
+                    offset = self._decoder.frame_offset
+                    raise MalformedFrameError(offset, "message before READY")
+                return item
+            self._obey(item)
+        return None
+
+    def _obey(self, body: bytes) -> None:
+        offset = self._decoder.frame_offset
+        name, data = zmtp.parse_command(body, offset)
+        if name == b"READY":
+            self._accept(zmtp.parse_metadata(data, offset), offset)
+        elif name == b"ERROR":
+            msg = f"peer refused: {zmtp.parse_error(data, offset)}"
+            raise PeerRefusedError(msg)
+        elif name == b"PING":
+            context = zmtp.parse_ping(data, offset)
+            if len(self.control) < _MAX_CONTROL_NBYTES:
+                self.control += zmtp.encode_pong(context)
+
+    def _accept(self, properties: dict[bytes, bytes], offset: int) -> None:
+        if self.is_up:
+            raise MalformedFrameError(offset, "second READY")
+        kind = properties.get(b"socket-type", b"")
+        routing_id = properties.get(b"identity", b"")
+        if len(routing_id) > _MAX_ROUTING_ID_NBYTES:
+            raise MalformedFrameError(offset, "routing id over 255 bytes")
+        if kind not in _COMPATIBLE[self._kind]:
+            ours = KIND_NAMES[self._kind]
+            theirs = kind[:32].decode("ascii", "backslashreplace")
+            msg = f"socket type {ours} does not speak with {theirs!r}"
+            raise RemoteProtocolError(msg)
+        if routing_id[:1] == b"\0":
+            msg = "routing id starts with a zero byte"
+            raise RemoteProtocolError(msg)
+        self.peer_routing_id = routing_id
+        self.is_up = True

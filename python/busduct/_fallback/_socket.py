@@ -1,0 +1,269 @@
+"""The face of a socket: three ways to send and to receive, and its life."""
+
+import functools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, final
+
+from busduct._fallback._exchange import Exchange
+from busduct._fallback._options import check_linger
+from busduct._fallback._pattern import Pattern, State
+from busduct._fallback._reactor import Reactor
+from busduct._fallback._waiting import Operation, WaitQueue
+from busduct.errors import BusductError, WaitTimeoutError
+from busduct.statistics import SocketStatistics
+
+if TYPE_CHECKING:
+    from busduct._fallback._context import Context
+
+__all__ = ["Socket"]
+
+Data: TypeAlias = bytes | bytearray | memoryview
+T = TypeVar("T")
+
+
+@final
+class Socket:
+    """A ZeroMQ pattern over any number of peers.
+
+    The twin of the native class; see there for the contract.
+    """
+
+    _context: "Context"
+    _reactor: Reactor
+    _pattern: Pattern
+    _exchange: Exchange
+
+    def __init__(self) -> None:
+        msg = "open a socket by Context.socket"
+        raise TypeError(msg)
+
+    @classmethod
+    def _open(cls, context: "Context", reactor: Reactor, pattern: Pattern) -> Self:
+        self = cls.__new__(cls)
+        # Held so that the context lives as long as one of its sockets is in use.
+        self._context = context
+        self._reactor = reactor
+        self._pattern = pattern
+        self._exchange = Exchange(pattern)
+        return self
+
+    @property
+    def kind(self) -> int:
+        """PUSH, PULL, DEALER or ROUTER."""
+        return self._pattern.options.kind
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket or its context was closed."""
+        return self._pattern.state is not State.OPEN
+
+    @property
+    def last_endpoint(self) -> str:
+        """The endpoint bound last, with the real port; "" before any."""
+        return self._pattern.last_endpoint
+
+    def fileno(self) -> int:
+        """Return the context's descriptor."""
+        with self._reactor:
+            self._check_open()
+            return self._reactor.fileno()
+
+    def bind(self, endpoint: str, *, insecure: bool = False) -> str:
+        """Listen at `ipc://PATH` or `tcp://HOST:PORT`; return the endpoint bound."""
+        with self._reactor:
+            self._check_open()
+            return self._pattern.bind(endpoint, insecure=insecure)
+
+    def connect(self, endpoint: str) -> None:
+        """Connect in the background, and again whenever the connection is lost."""
+        with self._reactor:
+            self._check_open()
+            self._pattern.connect(endpoint)
+
+    def unbind(self, endpoint: str) -> None:
+        """Stop listening; connections already accepted stay."""
+        with self._reactor:
+            self._check_open()
+            self._pattern.unbind(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """End that connection; what it had not sent goes to another peer."""
+        with self._reactor:
+            self._check_open()
+            self._pattern.disconnect(endpoint)
+
+    def send(self, data: Data) -> Awaitable[None]:
+        """Accept one single-part message, waiting for room."""
+        return self._await(self._exchange.sending([data]))
+
+    def send_multipart(self, parts: Sequence[Data]) -> Awaitable[None]:
+        """Accept one message of one or more parts, waiting for room."""
+        return self._await(self._exchange.sending(parts))
+
+    def send_many(self, messages: Sequence[Data]) -> Awaitable[None]:
+        """Accept single-part messages in order, waiting for room."""
+        return self._await(self._exchange.sending_many(messages))
+
+    def send_nowait(self, data: Data) -> None:
+        """Accept one message at once."""
+        self.send_multipart_nowait([data])
+
+    def send_multipart_nowait(self, parts: Sequence[Data]) -> None:
+        """Accept one message of one or more parts at once."""
+        with self._reactor:
+            message = self._exchange.to_message(parts)
+            if self._retry(functools.partial(self._exchange.send, message)):
+                raise self._exchange.full_error(message)
+
+    def send_many_nowait(self, messages: Sequence[Data]) -> int:
+        """Accept as many as there is room for; return how many."""
+        with self._reactor:
+            rest = self._exchange.to_messages(messages)
+            self._retry(functools.partial(self._exchange.send_all, rest))
+            return len(messages) - len(rest)
+
+    def send_blocking(self, data: Data, timeout: float | None = None) -> None:
+        """Accept one message, waiting at most `timeout` seconds for room."""
+        self._block(self._exchange.sending([data]), timeout)
+
+    def send_multipart_blocking(
+        self, parts: Sequence[Data], timeout: float | None = None
+    ) -> None:
+        """Accept one message of parts, waiting at most `timeout` seconds for room."""
+        self._block(self._exchange.sending(parts), timeout)
+
+    def recv(self) -> Awaitable[bytes]:
+        """Take the next single-part message, waiting for it."""
+        return self._await(self._exchange.recv)
+
+    def recv_multipart(self) -> Awaitable[list[bytes]]:
+        """Take the next message, waiting for it; a ROUTER puts the routing id first."""
+        return self._await(self._exchange.recv_multipart)
+
+    def recv_many(
+        self, max_n: int = 1024, max_bytes: int = 1048576
+    ) -> Awaitable[list[bytes]]:
+        """Take what is there, at least one message, waiting for the first."""
+        return self._await(self._exchange.receiving_many(max_n, max_bytes))
+
+    def recv_nowait(self) -> bytes | None:
+        """Take the next single-part message; None if there is none."""
+        return self._poll(self._exchange.recv)
+
+    def recv_multipart_nowait(self) -> list[bytes] | None:
+        """Take the next message; None if there is none."""
+        return self._poll(self._exchange.recv_multipart)
+
+    def recv_many_nowait(
+        self, max_n: int = 1024, max_bytes: int = 1048576
+    ) -> list[bytes]:
+        """Take what is there; an empty list if nothing is."""
+        return self._poll(self._exchange.receiving_many(max_n, max_bytes)) or []
+
+    def recv_blocking(self, timeout: float | None = None) -> bytes:
+        """Take the next single-part message, waiting at most `timeout` seconds."""
+        return self._block(self._exchange.recv, timeout)
+
+    def recv_multipart_blocking(self, timeout: float | None = None) -> list[bytes]:
+        """Take the next message, waiting at most `timeout` seconds."""
+        return self._block(self._exchange.recv_multipart, timeout)
+
+    def recv_many_blocking(
+        self,
+        max_n: int = 1024,
+        max_bytes: int = 1048576,
+        timeout: float | None = None,
+    ) -> list[bytes]:
+        """Take what is there, waiting at most `timeout` seconds for the first."""
+        return self._block(self._exchange.receiving_many(max_n, max_bytes), timeout)
+
+    def statistics(self) -> SocketStatistics:
+        """Return the counters and queue lengths."""
+        with self._reactor:
+            return self._pattern.statistics()
+
+    def recent_errors(self) -> list[BusductError]:
+        """Return what peers did wrong, oldest first, the last 16."""
+        with self._reactor:
+            return self._pattern.recent_errors()
+
+    def undelivered(self) -> list[list[bytes]]:
+        """Take the accepted messages whose loss is known, as lists of parts."""
+        with self._reactor:
+            return self._pattern.take_undelivered()
+
+    def close(self, linger: float | EllipsisType | None = ...) -> None:
+        """Stop receiving and listening; go on sending in the background. Idempotent."""
+        if linger is ...:
+            linger = self._pattern.options.linger
+        check_linger(linger)
+        with self._reactor:
+            self._pattern.close(linger)
+
+    def _check_open(self) -> None:
+        self._exchange.check_open()
+
+    def _await(self, attempt: Callable[[], T | WaitQueue]) -> Operation[T]:
+        self._check_open()
+        return Operation(self._reactor, attempt)
+
+    def _retry(self, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:
+        """Try; if it would have to wait, do what is ready and try once more."""
+        result = attempt()
+        if isinstance(result, WaitQueue):
+            if self._reactor.running is None:
+                self._reactor.process(0)
+            else:
+                self._reactor.flush()
+            result = attempt()
+        return result
+
+    def _poll(self, attempt: Callable[[], T | WaitQueue]) -> T | None:
+        with self._reactor:
+            result = self._retry(attempt)
+            return None if isinstance(result, WaitQueue) else result
+
+    def _block(self, attempt: Callable[[], T | WaitQueue], timeout: float | None) -> T:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        with self._reactor:
+            while isinstance(result := self._retry(attempt), WaitQueue):
+                if deadline is not None:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise WaitTimeoutError(timeout or 0.0)
+                self._reactor.process(left)
+            return result
+
+    def __del__(self) -> None:
+        pattern = getattr(self, "_pattern", None)
+        if pattern is not None and pattern.state is State.OPEN:
+            # Any thread may run this, amid any call.
+            linger = pattern.options.linger
+            self._reactor.adopt(functools.partial(pattern.close, linger))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()

@@ -1,0 +1,89 @@
+"""Tasks that wait for a socket: woken in turn, each to try again."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from busduct._fallback._reactor import Reactor
+
+__all__ = ["Operation", "WaitQueue"]
+
+T = TypeVar("T")
+
+
+class WaitQueue:
+    """Who waits for one thing, first come first served.
+
+    A wake-up says "try again" and carries nothing, so a task cancelled at that moment
+    loses nothing: the next one is woken in its place.
+    """
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: deque[asyncio.Future[None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
+    def wake(self) -> None:
+        """Wake the first that still waits."""
+        while self._futures:
+            future = self._futures.popleft()
+            if not future.done() and not future.get_loop().is_closed():
+                future.set_result(None)
+                return
+
+    def wake_all(self) -> None:
+        """Wake everybody."""
+        for _ in range(len(self._futures)):
+            self.wake()
+
+    def wait(self, *, again: bool) -> Generator[Any, None, None]:
+        """Suspend the task until it is woken.
+
+        Args:
+            again: It was woken in vain and takes its place at the front.
+        """
+        future = asyncio.get_running_loop().create_future()
+        if again:
+            self._futures.appendleft(future)
+        else:
+            self._futures.append(future)
+        try:
+            yield from future
+        except BaseException:
+            if future.done() and not future.cancelled():
+                self.wake()
+            elif future in self._futures:
+                self._futures.remove(future)
+            raise
+
+
+class Operation(Generic[T]):
+    """An awaitable that tries until it succeeds.
+
+    `attempt` returns the result, or the queue to wait in. Nothing is taken or accepted
+    before the awaiting task resumes, so cancelling it loses nothing.
+    """
+
+    __slots__ = ("_attempt", "_reactor")
+
+    def __init__(self, reactor: Reactor, attempt: Callable[[], T | WaitQueue]) -> None:
+        self._reactor = reactor
+        self._attempt = attempt
+
+    def __await__(self) -> Generator[Any, None, T]:
+        again = False
+        while True:
+            with self._reactor:
+                result = self._attempt()
+                if isinstance(result, WaitQueue):
+                    self._reactor.flush()
+                    # Flushing may have made room.
+                    result = self._attempt()
+            if not isinstance(result, WaitQueue):
+                return result
+            yield from result.wait(again=again)
+            again = True
