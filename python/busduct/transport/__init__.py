@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
+from busduct.transport._zmq import get_zmq_socket
 
 if TYPE_CHECKING:
     from busduct._core import DEALER, PULL, PUSH, ROUTER, Context, Socket
@@ -12,4 +13,4 @@ else:
     DEALER, ROUTER = _backend.DEALER, _backend.ROUTER
     PULL, PUSH = _backend.PULL, _backend.PUSH
 
-__all__ = ["DEALER", "PULL", "PUSH", "ROUTER", "Context", "Socket"]
+__all__ = ["DEALER", "PULL", "PUSH", "ROUTER", "Context", "Socket", "get_zmq_socket"]

@@ -1,0 +1,52 @@
+"""Messages that wait for room in a socket, in order."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from busduct.errors import FullError
+from busduct.pipeline.messages import encode
+
+if TYPE_CHECKING:
+    from busduct.transport import Socket
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Send without waiting and without dropping.
+
+    Its owner bounds it: it makes no more messages while `blocked`.
+    """
+
+    def __init__(self, socket: "Socket") -> None:
+        self._socket = socket
+        self._waiting: deque[bytes] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the socket was full at the last attempt."""
+        return bool(self._waiting)
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Send a message, or keep it for `flush`."""
+        self._waiting.append(encode(message))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes."""
+        while self._waiting:
+            try:
+                self._socket.send_nowait(self._waiting[0])
+            except FullError:
+                return
+            self._waiting.popleft()
+
+    def close(self) -> None:
+        """Close the socket, which goes on sending what it took."""
+        self._waiting.clear()
+        self._socket.close()

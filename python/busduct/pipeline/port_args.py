@@ -1,0 +1,56 @@
+"""The endpoints of one engine."""
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from busduct.errors import ConfigError
+from busduct.pipeline._runtime_dir import base_directory, new_instance_path
+from busduct.pipeline._types import EngineConfig
+
+__all__ = ["PortArgs"]
+
+MAX_IPC_PATH_BYTES = 107
+
+
+class PortArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The names of an engine's sockets, each bound by the process it is named after.
+
+    Attributes:
+        directory: Of the sockets.
+        tokenizer_ipc_name: Text and readiness, to the tokenizer.
+        scheduler_input_ipc_name: Requests, to the scheduler.
+        detokenizer_ipc_name: Tokens, to the detokenizer.
+    """
+
+    directory: str
+    tokenizer_ipc_name: str
+    scheduler_input_ipc_name: str
+    detokenizer_ipc_name: str
+
+    @classmethod
+    def init_new(cls, config: EngineConfig) -> Self:
+        """Choose names that no other instance has; nothing is made in the file system.
+
+        Raises:
+            ConfigError: The paths are too long for sockets.
+        """
+        directory = new_instance_path(base_directory(config.runtime_dir))
+        return cls(
+            directory=str(directory),
+            tokenizer_ipc_name=_ipc_name(directory, "tokenizer"),
+            scheduler_input_ipc_name=_ipc_name(directory, "scheduler"),
+            detokenizer_ipc_name=_ipc_name(directory, "detokenizer"),
+        )
+
+
+def _ipc_name(directory: Path, name: str) -> str:
+    path = str(directory / name)
+    if (length := len(path.encode())) > MAX_IPC_PATH_BYTES:
+        msg = (
+            f"socket path {path} has {length} bytes, the limit is {MAX_IPC_PATH_BYTES};"
+            " set a shorter runtime_dir"
+        )
+        raise ConfigError(msg)
+    return f"ipc://{path}"
