@@ -90,10 +90,11 @@ class Context:
 
         Cancelling leaves the context closing: call `close` or `aclose` again.
         """
+        with self._reactor:
+            self._start_closing()
         return Operation(self._reactor, self._try_close)
 
     def _try_close(self) -> WaitQueue | None:
-        self._start_closing()
         pattern = self._first_open()
         if pattern is not None:
             return pattern.ended

@@ -68,13 +68,18 @@ class Operation(Generic[T]):
     before the awaiting task resumes, so cancelling it loses nothing.
     """
 
-    __slots__ = ("_attempt", "_reactor")
+    __slots__ = ("_attempt", "_is_used", "_reactor")
 
     def __init__(self, reactor: Reactor, attempt: Callable[[], T | WaitQueue]) -> None:
         self._reactor = reactor
         self._attempt = attempt
+        self._is_used = False
 
     def __await__(self) -> Generator[Any, None, T]:
+        if self._is_used:
+            msg = "awaitable was awaited already"
+            raise RuntimeError(msg)
+        self._is_used = True
         again = False
         while True:
             with self._reactor:

@@ -1,0 +1,104 @@
+"""Fixtures of every test: both backends, both event loops, and nothing left behind."""
+
+import asyncio
+import gc
+import inspect
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import uvloop
+
+from busduct._backend import load_backend
+
+# Generous: it only turns a test that hangs into one that says where.
+ASYNC_TEST_SECONDS = 60.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run `async def` tests, on the loop that `any_loop` names if they ask for it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    async def bounded() -> None:
+        async with asyncio.timeout(ASYNC_TEST_SECONDS):
+            await pyfuncitem.obj(**arguments)
+
+    is_uvloop = pyfuncitem.funcargs.get("any_loop") == "uvloop"
+    factory = uvloop.new_event_loop if is_uvloop else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(bounded())
+    return True
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def any_loop(request: pytest.FixtureRequest) -> str:
+    """Run the test once on each event loop."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["rust", "python"])
+def backend(request: pytest.FixtureRequest) -> ModuleType:
+    """Run the test once on each backend; CI must have both."""
+    try:
+        return load_backend(request.param)
+    except ModuleNotFoundError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("the extension is not built")
+
+
+@pytest.fixture(scope="session")
+def _uvloop_is_warm() -> None:
+    """Have uvloop open what it keeps for the life of the process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.sleep(0))
+
+
+@pytest.fixture
+def no_leaks(_uvloop_is_warm: None) -> Iterator[None]:
+    """Fail a test that leaves descriptors or child processes behind."""
+    gc.collect()
+    fds, children = _open_fds(), _children()
+    yield
+    gc.collect()
+    assert _children() <= children, "child processes are left"
+    left = {fd: name for fd, name in _open_fds().items() if fd not in fds}
+    assert not left, f"descriptors are left: {left}"
+
+
+@pytest.fixture
+def ipc_dir() -> Iterator[Path]:
+    """Give a short path, and fail a test that leaves sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="bd-") as name:
+        yield Path(name)
+        gc.collect()
+        left = [path for path in Path(name).iterdir() if _is_socket(path)]
+        assert not left, f"socket files are left: {left}"
+
+
+def _is_socket(path: Path) -> bool:
+    return stat.S_ISSOCK(path.lstat().st_mode)
+
+
+def _open_fds() -> dict[str, str]:
+    fds = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            fds[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            # The descriptor of the listing itself.
+            continue
+    return fds
+
+
+def _children() -> set[str]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
