@@ -1,0 +1,89 @@
+"""uvicorn as a part of this process: ours are its signals, its clock and its end."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
+
+__all__ = ["Listener"]
+
+
+class _State(ServerState):
+    """uvicorn's state, with a Date header made when a reply needs it.
+
+    uvicorn itself wakes ten times a second to see whether the date is out of date.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._headers = [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
+        """Ignore what uvicorn's constructor sets."""
+
+
+class Listener(uvicorn.Server):
+    """Serve an application at a bound socket until told to stop."""
+
+    def __init__(
+        self, app: ASGIApp, *, idle_timeout: int, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                interface="asgi3",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=idle_timeout,
+            )
+        )
+        self.server_state = _State()
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no more requests; end once those under way have their replies."""
+        self.should_exit = True
+        self._stopping.set()
+
+    def cut_off(self) -> None:
+        """End the requests under way where they are."""
+        self.force_exit = True
+        self.stop()
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the owner of the process."""
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`."""
+        await self._stopping.wait()
