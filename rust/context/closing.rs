@@ -61,13 +61,9 @@ impl<B: Buffer> Context<B> {
         }
     }
 
-    /// Forget a socket whose owner is gone; one still open is closed with its own linger.
+    /// Forget a socket once it is closed: nobody will ask for its record. One that is still
+    /// open stays until the context is closed.
     pub fn release(&mut self, key: SocketKey) {
-        let Some(socket) = self.sockets.get(key) else {
-            return;
-        };
-        let linger = socket.options().linger;
-        self.close(key, linger);
         if let Some(socket) = self.sockets.get_mut(key) {
             socket.is_released = true;
             if socket.state == State::Closed {

@@ -16,7 +16,7 @@ use slotmap::SlotMap;
 use crate::link::{BindError, Buffer, Endpoint, EndpointError, Listener, Message, OutOfMemory};
 use crate::socket::{
     ConnectorKey, LinkKey, Links, ListenerKey, OptionError, PeerError, SendFault, Sent, Socket,
-    SocketKey, SocketOptions, State, Statistics,
+    SocketKey, SocketOptions, State, Statistics, addressed,
 };
 use crate::timers::Timers;
 use crate::zmtp::SocketType;
@@ -390,9 +390,7 @@ impl<B: Buffer> Context<B> {
             return Ok(None);
         };
         if socket.kind() == SocketType::Router {
-            let mut parts = vec![B::copy_from(self.links[link].link.peer_routing_id())?];
-            parts.extend(message.into_parts());
-            message = Message::Multi(parts);
+            message = addressed(self.links[link].link.peer_routing_id(), message)?;
         }
         socket.counters.num_messages_received += 1;
         socket.counters.num_bytes_received += message.nbytes() as u64;

@@ -82,6 +82,8 @@ pub struct Link<B: Buffer> {
     control_at: usize,
     /// The kernel took less than it was offered: wait until the stream is writable.
     blocked: bool,
+    /// Messages were written to it.
+    has_sent: bool,
     /// Nothing can be written any more; what the peer sent before may still be read.
     severed: bool,
 }
@@ -113,6 +115,7 @@ impl<B: Buffer> Link<B> {
             control: encode_greeting().into(),
             control_at: 0,
             blocked: connecting,
+            has_sent: false,
             severed: false,
         }
     }
@@ -243,11 +246,11 @@ impl<B: Buffer> Link<B> {
         let Some(stream) = &self.stream else {
             return false;
         };
-        if !stream.is_tcp() || self.phase != Phase::Up {
-            return false;
-        }
         // NB: closing a TCP socket with unread bytes resets it, and a reset takes with it
         // what the kernel has not delivered yet.
+        if !stream.is_tcp() || self.phase != Phase::Up || !self.has_sent {
+            return false;
+        }
         let ended = stream.shutdown_write().is_ok();
         if ended {
             self.phase = Phase::Draining;
@@ -396,6 +399,9 @@ impl<B: Buffer> Link<B> {
     /// Write until all is written or the kernel takes no more.
     pub(crate) fn flush(&mut self, scratch: &mut Vec<u8>) -> Result<Written, Closed> {
         let mut total = Written::default();
+        if !self.outbox.is_empty() && self.stream.as_ref().is_some_and(Stream::has_ended) {
+            return Err(Closed::Eof);
+        }
         while !self.blocked && !self.severed && !self.is_flushed() {
             if !self.control.is_empty() && !self.outbox.is_amid_message() {
                 self.flush_control()?;
@@ -423,6 +429,7 @@ impl<B: Buffer> Link<B> {
         let write = |slices: &[IoSlice<'_>]| stream.write(slices);
         match self.outbox.write_batch(scratch, only_first, write) {
             Ok((written, all)) => {
+                self.has_sent = true;
                 self.blocked = !all;
                 Ok(written)
             }

@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, shutdown, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recv, sendmsg, shutdown, socket_with,
 };
 
 /// What the kernel may hold of a stream. More hides a slow reader from the high-water
@@ -80,6 +80,13 @@ impl Stream {
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> Result<usize> {
         let mut no_control = SendAncillaryBuffer::default();
         sendmsg(&self.fd, slices, &mut no_control, SendFlags::NOSIGNAL)
+    }
+
+    /// Whether the peer has ended the stream and all it sent was read. TCP would still take
+    /// what is written then, and lose it; a Unix socket refuses it.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut byte = [0; 1];
+        self.is_tcp && matches!(recv(&self.fd, &mut byte, RecvFlags::PEEK), Ok((0, _)))
     }
 
     /// Tell the peer that nothing more comes.

@@ -8,5 +8,6 @@ mod routes;
 
 pub use options::{OptionError, SocketOptions};
 pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
+pub(crate) use queue::addressed;
 pub use queue::{SendFault, Sent, Socket, State};
 pub use record::{Counters, PeerError, PeerFault, Statistics};

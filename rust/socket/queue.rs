@@ -8,7 +8,7 @@ use super::{
     ConnectorKey, Counters, LinkKey, Links, ListenerKey, OptionError, PeerError, PeerFault,
     SocketOptions, Statistics,
 };
-use crate::link::{Buffer, Marks, Message, Outbox};
+use crate::link::{Buffer, Marks, Message, OutOfMemory, Outbox};
 use crate::zmtp::SocketType;
 
 /// What becomes of an accepted message at first.
@@ -326,7 +326,8 @@ impl<B: Buffer> Socket<B> {
         self.routes.remove(link.peer_routing_id(), key);
         let unsent = link.outbox.take_all();
         if self.kind == SocketType::Router {
-            unsent.into_iter().for_each(|message| self.lose(message));
+            let id = link.peer_routing_id().to_vec();
+            unsent.into_iter().for_each(|message| self.lose(addressed(&id, message).ok()));
         } else {
             self.backlog.unshift_all(unsent);
         }
@@ -334,18 +335,29 @@ impl<B: Buffer> Socket<B> {
 
     /// Give up all that is still unsent.
     pub(crate) fn lose_all(&mut self, links: &mut Links<B>) {
-        let mut unsent = Vec::from(self.backlog.take_all());
+        let backlog = self.backlog.take_all();
+        let mut unsent: Vec<_> = backlog.into_iter().map(Some).collect();
         for &key in &self.up {
-            unsent.extend(links[key].link.outbox.take_all());
+            let link = &mut links[key].link;
+            let messages = link.outbox.take_all();
+            if self.kind == SocketType::Router {
+                let id = link.peer_routing_id();
+                unsent.extend(messages.into_iter().map(|message| addressed(id, message).ok()));
+            } else {
+                unsent.extend(messages.into_iter().map(Some));
+            }
         }
         unsent.into_iter().for_each(|message| self.lose(message));
     }
 
-    fn lose(&mut self, message: Message<B>) {
+    /// Count a message as lost and keep it for its owner, if there is room, and was memory.
+    fn lose(&mut self, message: Option<Message<B>>) {
         self.counters.num_undelivered += 1;
-        let cost = message.cost();
-        if self.marks.admit(self.undelivered.len(), self.undelivered.cost(), cost) {
-            self.undelivered.push(message, cost);
+        if let Some(message) = message {
+            let cost = message.cost();
+            if self.marks.admit(self.undelivered.len(), self.undelivered.cost(), cost) {
+                self.undelivered.push(message, cost);
+            }
         }
     }
 
@@ -379,4 +391,14 @@ impl<B: Buffer> Socket<B> {
         }
         statistics
     }
+}
+
+/// A ROUTER's message as its owner gives and gets it: the routing id first.
+pub(crate) fn addressed<B: Buffer>(
+    id: &[u8],
+    message: Message<B>,
+) -> Result<Message<B>, OutOfMemory> {
+    let mut parts = vec![B::copy_from(id)?];
+    parts.extend(message.into_parts());
+    Ok(Message::Multi(parts))
 }
