@@ -49,8 +49,3 @@ def make_config(model_path: Path, tmp_path: Path) -> MakeConfig:
         return EngineConfig(**(settings | changes))
 
     return make
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

@@ -32,6 +32,11 @@ class Outbox:
         """Whether the socket was full at the last attempt."""
         return bool(self._waiting)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the socket has a peer."""
+        return self._socket.statistics().num_peers > 0
+
     def send(self, message: msgspec.Struct) -> None:
         """Send a message, or keep it for `flush`."""
         self._waiting.append(encode(message))

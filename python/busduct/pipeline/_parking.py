@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parking"]
 
+RETRY_MS = 100
+
 
 class Parking:
     """Wait for a context, for a request to end, or for the parent's end; no polling.
@@ -42,13 +44,18 @@ class Parking:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_terminate)
 
-    def wait(self) -> None:
+    def wait(self, connected: bool = True) -> None:
         """Return when there is something to do.
+
+        Args:
+            connected: No peer is awaited. While one is, this returns every 0.1 s: the
+                descriptor of the pure-Python backend does not tell when it is time to
+                connect again.
 
         Raises:
             SystemExit: The parent is gone.
         """
-        for fd, _ in self._poll.poll():
+        for fd, _ in self._poll.poll(None if connected else RETRY_MS):
             if fd == self._wake_read:
                 os.read(fd, 4096)
             elif fd == self._parent_fd and not os.read(fd, 4096):

@@ -176,11 +176,12 @@ class EngineRuntime:
         )
 
     def _on_ready(self, message: ReadyRes) -> None:
+        supervisor = self._supervisors.get(message.name)
+        if supervisor is None or not supervisor.note_ready(message.generation):
+            return
         if message.name == "scheduler":
             self.manager.context_length = message.context_length
             self.manager.vocab_size = message.vocab_size
-        if (supervisor := self._supervisors.get(message.name)) is not None:
-            supervisor.note_ready(message.generation)
 
     def _on_death(self, name: str, exit_code: int) -> None:
         error = WorkerDiedError(name, exit_code)

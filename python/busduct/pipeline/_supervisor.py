@@ -93,11 +93,13 @@ class ChildSupervisor:
             num_restarts=self._num_restarts,
         )
 
-    def note_ready(self, generation: int) -> None:
-        """Take a process's report; one of an earlier process is ignored."""
+    def note_ready(self, generation: int) -> bool:
+        """Take a process's report; return False if nobody waits for this one."""
         ready = self._ready
-        if ready is not None and generation == self._generation and not ready.done():
-            ready.set_result(None)
+        if ready is None or ready.done() or generation != self._generation:
+            return False
+        ready.set_result(None)
+        return True
 
     async def start(self) -> None:
         """Start the process and wait until it is ready.

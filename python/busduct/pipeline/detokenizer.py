@@ -88,15 +88,17 @@ class DetokenizerManager:
 
     def event_loop(self, parking: Parking) -> None:
         """Serve until `parking` says to end and no request is under way."""
-        while not (parking.ending and not self._streams and not self._output.blocked):
+        while True:
             self._context.run_once(0.0)
             self._scheduler.flush()
             self._output.flush()
             messages = [] if self._output.blocked else self.recv_tokens()
+            self.process_batches(messages)
             if messages:
-                self.process_batches(messages)
-            else:
-                parking.wait()
+                continue
+            if parking.ending and not self._streams and not self._output.blocked:
+                return
+            parking.wait(self._output.connected and self._scheduler.connected)
 
     def recv_tokens(self) -> list[DetokenizerInput]:
         """Take the messages that are there, without waiting, 256 at most."""

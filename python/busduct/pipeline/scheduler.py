@@ -104,7 +104,7 @@ class Scheduler:
                 continue
             if parking.ending and not self._batcher and not self._output.blocked:
                 return
-            parking.wait()
+            parking.wait(self._output.connected and self._control.connected)
 
     def recv_requests(self) -> list[SchedulerInput]:
         """Take the messages that are there, without waiting, 256 at most.
