@@ -15,6 +15,9 @@ use crate::zmtp::{
 
 /// A frame of which at least this much is missing is read straight into its buffer.
 const DIRECT_READ_BYTES: usize = 32 << 10;
+/// What is read where a large frame's header is expected: the less of its body comes with
+/// it, the less is copied.
+const HEADER_READ_BYTES: usize = 4 << 10;
 /// Bytes after which one link lets the others have their turn.
 const READ_BUDGET_BYTES: usize = 1 << 20;
 /// Answers to PINGs that may wait to be written; a peer that floods loses the rest.
@@ -82,6 +85,8 @@ pub struct Link<B: Buffer> {
     control_at: usize,
     /// The kernel took less than it was offered: wait until the stream is writable.
     blocked: bool,
+    /// The last frame was read straight into its buffer: the next may be large too.
+    expects_large: bool,
     /// Messages were written to it.
     has_sent: bool,
     /// Nothing can be written any more; what the peer sent before may still be read.
@@ -115,6 +120,7 @@ impl<B: Buffer> Link<B> {
             control: encode_greeting().into(),
             control_at: 0,
             blocked: connecting,
+            expects_large: false,
             has_sent: false,
             severed: false,
         }
@@ -301,14 +307,17 @@ impl<B: Buffer> Link<B> {
             let offered = filling.missing();
             let read = filling.read_from(stream.as_fd())?;
             self.assembler.advance(read);
+            self.expects_large = true;
             if read == offered {
                 self.parse(&mut &[][..])?;
             }
             return Ok((read, offered));
         }
-        let read = stream.read(scratch)?;
+        let limit = if self.expects_large { HEADER_READ_BYTES } else { scratch.len() };
+        self.expects_large = false;
+        let read = stream.read(&mut scratch[..limit])?;
         self.consume(&scratch[..read])?;
-        Ok((read, scratch.len()))
+        Ok((read, limit))
     }
 
     fn consume(&mut self, mut input: &[u8]) -> Result<(), Closed> {

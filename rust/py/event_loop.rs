@@ -12,11 +12,17 @@ use super::shared::Shared;
 
 static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
+/// Sends that rely on a scheduled flush before the loop is asked for again. A loop that
+/// ended with the flush still due is noticed by then; asking each time would cost a
+/// getpid(2) in CPython 3.11.
+const MAX_TRUSTED: u32 = 64;
+
 /// The loop that watches a context.
 pub(super) struct Attached {
     event_loop: Py<PyAny>,
     flusher: Py<PyAny>,
-    flush_is_scheduled: bool,
+    /// Sends that may yet rely on a flush that was scheduled; 0 if none was.
+    num_trusted: u32,
 }
 
 /// Called by the loop when the context's descriptor is readable.
@@ -49,7 +55,7 @@ impl Flusher {
         };
         shared.with(py, |inner| {
             if let Some(attached) = &mut inner.attached {
-                attached.flush_is_scheduled = false;
+                attached.num_trusted = 0;
             }
             inner.context.flush();
         })
@@ -107,11 +113,18 @@ pub(super) fn attach_to(
     let fd = shared.fd().as_raw_fd();
     event_loop.call_method1("add_reader", (fd, turner))?;
     let event_loop = event_loop.clone().unbind();
-    let attached = Attached { event_loop, flusher, flush_is_scheduled: false };
+    let attached = Attached { event_loop, flusher, num_trusted: 0 };
     shared.with(py, |inner| inner.attached = Some(attached))
 }
 
 impl Attached {
+    #[inline]
+    fn trusts_schedule(&mut self) -> bool {
+        let trusts = self.num_trusted > 0;
+        self.num_trusted = self.num_trusted.saturating_sub(1);
+        trusts
+    }
+
     /// Tell the loop to watch no more, unless it is closed.
     pub(super) fn detach(self, py: Python<'_>, shared: &Shared) -> PyResult<()> {
         let event_loop = self.event_loop.bind(py);
@@ -125,20 +138,21 @@ impl Attached {
 /// See to it that what was accepted is written: soon by the running loop, else now.
 #[inline]
 pub(super) fn schedule_flush(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
+    let is_scheduled = shared.with(py, |inner| match &mut inner.attached {
+        Some(attached) => attached.trusts_schedule(),
+        None => false,
+    })?;
+    if is_scheduled { Ok(()) } else { schedule_anew(py, shared) }
+}
+
+fn schedule_anew(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
     let Some(event_loop) = running_loop(py)? else {
         return shared.with(py, |inner| inner.context.flush());
     };
-    let is_scheduled = |inner: &mut super::shared::Inner| match &inner.attached {
-        Some(attached) => attached.event_loop.is(&event_loop) && attached.flush_is_scheduled,
-        None => false,
-    };
-    if shared.with(py, is_scheduled)? {
-        return Ok(());
-    }
     attach_to(py, shared, &event_loop)?;
     let flusher = shared.with(py, |inner| {
         let attached = inner.attached.as_mut()?;
-        attached.flush_is_scheduled = true;
+        attached.num_trusted = MAX_TRUSTED;
         Some(attached.flusher.clone_ref(py))
     })?;
     if let Some(flusher) = flusher {
