@@ -130,9 +130,9 @@ class EngineRuntime:
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        await asyncio.gather(
-            *(supervisor.terminate(grace) for supervisor in self._supervisors.values())
-        )
+        # Downstream last, so that what the scheduler still sends has a reader.
+        for supervisor in self._supervisors.values():
+            await supervisor.terminate(grace)
         await self.manager.aclose()
         await self._context.aclose()
         self._directory.close()

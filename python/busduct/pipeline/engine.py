@@ -108,7 +108,8 @@ class Engine:
                 return
             try:
                 await runtime.drain(self.config.drain_timeout, self._hurry)
-                runtime.manager.fail_all(lambda: ClosedError("engine"))
+                if runtime.manager.num_running:
+                    runtime.manager.fail_all(lambda: ClosedError("engine"))
                 await runtime.stop(self.config.stop_grace)
             finally:
                 runtime.kill()
