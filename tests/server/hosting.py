@@ -101,7 +101,9 @@ def hosted(engine: StandInEngine, **settings: Any) -> Iterator[Client]:
 
     async def run() -> None:
         listener = Listener(
-            create_app(engine, config), idle_timeout=5, on_ready=ready.set
+            create_app(engine, config),
+            idle_timeout=config.idle_timeout,
+            on_ready=ready.set,
         )
         held.append((asyncio.get_running_loop(), listener))
         await listener.serve([bound])

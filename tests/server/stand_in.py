@@ -63,6 +63,8 @@ class StandInEngine:
             if text.startswith("fail: "):
                 raise FAILURES[text.removeprefix("fail: ")]
             for count in range(1, params.max_tokens + 1):
+                # As a real engine does, between one piece and the next.
+                await asyncio.sleep(0)
                 last = count == params.max_tokens
                 yield GenerateOutput(
                     rid, f" w{count - 1}", [count], "length" if last else None, 3, count

@@ -54,6 +54,9 @@ def serve(
     model_name: Annotated[str | None, typer.Option(help="What clients call it.")] = (
         None
     ),
+    runner: Annotated[
+        str | None, typer.Option(help="What computes, as module:Class; else numpy.")
+    ] = None,
     max_batch_size: Annotated[
         int, typer.Option(min=1, help="Requests that run at once.")
     ] = 16,
@@ -82,6 +85,7 @@ def serve(
         port=port,
         model=model,
         model_name=model_name,
+        runner=runner,
         max_batch_size=max_batch_size,
         max_waiting=max_waiting,
         drain_timeout=drain_timeout,

@@ -28,7 +28,12 @@ def run_command(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return _run_on_best_loop(make())
     except (ConfigError, RequestError) as error:
         fail(str(error), EXIT_USAGE)
-    except (BusductError, ImportError, OSError) as error:
+    except (BusductError, OSError) as error:
+        fail(str(error), EXIT_FAILURE)
+    except ImportError as error:
+        # Ours name the extra that is missing; any other is a bug, and shows where.
+        if "busduct[" not in str(error):
+            raise
         fail(str(error), EXIT_FAILURE)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None

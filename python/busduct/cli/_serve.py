@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from busduct.cli._run import EXIT_FAILURE, EXIT_INTERRUPTED
 
 __all__ = ["ServeOptions", "serve_until_signal"]
@@ -19,6 +21,7 @@ class ServeOptions:
     port: int
     model: Path | None
     model_name: str | None
+    runner: str | None
     max_batch_size: int
     max_waiting: int
     drain_timeout: float
@@ -45,15 +48,15 @@ async def serve_until_signal(options: ServeOptions) -> int:
         insecure=options.insecure,
         drain_timeout=options.drain_timeout,
     )
-    engine = Engine(
-        EngineConfig(
-            model_path=None if options.model is None else str(options.model),
-            model_name=options.model_name,
-            max_batch_size=options.max_batch_size,
-            max_waiting=options.max_waiting,
-            drain_timeout=options.drain_timeout,
-        )
+    engine_config = EngineConfig(
+        model_path=None if options.model is None else str(options.model),
+        model_name=options.model_name,
+        max_batch_size=options.max_batch_size,
+        max_waiting=options.max_waiting,
     )
+    if options.runner is not None:
+        engine_config = msgspec.structs.replace(engine_config, runner=options.runner)
+    engine = Engine(engine_config)
 
     def announce(url: str) -> None:
         sys.stdout.write(f"busduct serves {engine.model_name} at {url}\n")

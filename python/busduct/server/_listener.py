@@ -9,9 +9,12 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 __all__ = ["Listener"]
+
+MAX_HEAD_BYTES = 64 << 10
 
 
 class _State(ServerState):
@@ -38,6 +41,47 @@ class _State(ServerState):
         """Ignore what uvicorn's constructor sets."""
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's connection, with bounds on what comes before a request is whole.
+
+    Without them a client that says nothing keeps its connection for ever, and one that
+    sends headers without end fills our memory.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._num_head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._close_when_idle()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._num_head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        self._num_head_bytes += len(data)
+        if self._num_head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response(f"request head exceeds {MAX_HEAD_BYTES} bytes")
+        elif self.cycle is None or self.cycle.response_complete:
+            self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+
 class Listener(uvicorn.Server):
     """Serve an application at a bound socket until told to stop."""
 
@@ -47,7 +91,7 @@ class Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 interface="asgi3",
                 lifespan="off",

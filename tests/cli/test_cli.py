@@ -1,0 +1,169 @@
+"""The command line, run as a process."""
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import busduct
+
+ROOT = Path(__file__).parents[2]
+
+
+def busduct_command(
+    *arguments: str, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    found = subprocess.run(
+        [sys.executable, "-m", "busduct.cli", *arguments],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert found.returncode == code, found
+    return found
+
+
+def test_version_is_the_package_version() -> None:
+    assert busduct_command("--version").stdout == f"busduct {busduct.__version__}\n"
+
+
+def test_no_command_shows_the_commands() -> None:
+    found = busduct_command(code=2)
+    assert "serve" in found.stdout + found.stderr
+    assert "generate" in found.stdout + found.stderr
+
+
+def test_the_installed_command_is_the_same() -> None:
+    command = Path(sys.executable).with_name("busduct")
+    if not command.exists():
+        pytest.skip("installed without its scripts")
+    found = subprocess.run(
+        [str(command), "--version"], capture_output=True, check=True, timeout=60
+    )
+    assert busduct.__version__ in found.stdout.decode()
+
+
+def test_serve_says_that_a_port_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        found = busduct_command("serve", "--port", str(port), code=1)
+    assert found.stderr == f"busduct: error: endpoint 127.0.0.1:{port} is in use\n"
+
+
+def test_serve_refuses_other_machines_without_a_key() -> None:
+    arguments = ("serve", "--host", "0.0.0.0", "--port", "0")
+    found = busduct_command(*arguments, code=1, BUSDUCT_API_KEY="")
+    assert "reachable from other machines" in found.stderr
+
+
+def test_serve_names_a_model_that_is_not_there(tmp_path: Path) -> None:
+    found = busduct_command("serve", "--model", str(tmp_path / "none"), code=2)
+    assert "does not exist" in found.stderr
+    found = busduct_command("serve", "--port", "0", "--model", str(tmp_path), code=2)
+    assert "tokenizer.json" in found.stderr
+
+
+def test_serve_refuses_an_open_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("secret")
+    path.chmod(0o644)
+    found = busduct_command("serve", "--api-key-file", str(path), code=1)
+    assert "0600" in found.stderr
+    assert "secret" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("typer", "cli", ("--version",)),
+        ("uvicorn", "server", ("serve",)),
+        ("starlette", "server", ("serve",)),
+        ("tokenizers", "model", ("generate", "x")),
+    ],
+)
+def test_a_missing_extra_is_named(
+    tmp_path: Path, module: str, extra: str, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nsys.modules[{module!r}] = None\n"
+    )
+    found = busduct_command(*arguments, code=1, PYTHONPATH=str(tmp_path))
+    assert f"busduct[{extra}]" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_generate_writes_the_continuation_alone_to_a_pipe() -> None:
+    arguments = ("generate", "The sea", "--max-tokens", "12", "--seed", "1")
+    found = busduct_command(*arguments)
+    assert found.stdout.strip()
+    assert not found.stdout.startswith("The sea")
+    assert "\x1b" not in found.stdout
+    assert found.stderr == ""
+    assert busduct_command(*arguments).stdout == found.stdout
+
+
+def test_generate_reads_its_prompt_from_standard_input() -> None:
+    arguments = ("--max-tokens", "8", "--temperature", "0")
+    given = busduct_command("generate", "The sea", *arguments).stdout
+    found = subprocess.run(
+        [sys.executable, "-m", "busduct.cli", "generate", "-", *arguments],
+        input="The sea",
+        capture_output=True,
+        check=True,
+        timeout=60,
+        text=True,
+    )
+    assert found.stdout == given
+
+
+def test_generate_refuses_a_prompt_longer_than_the_context() -> None:
+    found = busduct_command("generate", "sea " * 5000, code=2)
+    assert found.stdout == ""
+    assert "context" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_generate_ends_quietly_when_nobody_reads() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "busduct.cli", "generate", "The sea"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(20) == 0
+
+
+def test_ctrl_c_ends_generate_and_its_processes() -> None:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "busduct.cli", "generate", "The sea"),
+            *("--max-tokens", "100000"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert process.stdout.read(1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+        # At its end every holder of the pipe, and so every process, has ended.
+        assert select.select([process.stderr], [], [], 5)[0]
+        errors = process.stderr.read().decode()
+    assert "Traceback" not in errors
+    assert not re.search("Exception|Error", errors)
