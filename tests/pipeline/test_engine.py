@@ -168,6 +168,7 @@ async def test_slow_reader_gets_all_in_fewer_pieces(make_config: MakeConfig) -> 
         ([], "invalid_value"),
         ([257], "invalid_value"),
         ([-1], "invalid_value"),
+        ([True], "invalid_value"),
         (["a"], "invalid_value"),
         ("\ud800", "invalid_value"),
     ],
@@ -188,6 +189,14 @@ async def test_longest_prompt_gives_one_token(make_config: MakeConfig) -> None:
     async with Engine(make_config()) as engine:
         output = await engine.complete("a" * (CONTEXT_LENGTH - 1), GREEDY)
     assert (output.text, output.finish_reason) == ("b", "length")
+
+
+@pytest.mark.parametrize("rid", ["", "x" * 129, "\ud800", "a\nb"])
+async def test_bad_id_is_refused(make_config: MakeConfig, rid: str) -> None:
+    async with Engine(make_config()) as engine:
+        with pytest.raises(RequestError) as caught:
+            await engine.complete("a", GREEDY, rid=rid)
+        assert (caught.value.code, caught.value.param) == ("invalid_value", "rid")
 
 
 async def test_id_of_a_running_request_is_refused(make_config: MakeConfig) -> None:
@@ -403,6 +412,24 @@ async def test_runtime_directory_too_long_for_sockets_is_a_config_error(
 ) -> None:
     with pytest.raises(ConfigError, match="limit is 107"):
         await Engine(make_config(runtime_dir=str(tmp_path / ("x" * 120)))).start()
+
+
+async def test_cancelled_stop_kills_and_ends_what_runs(
+    make_config: MakeConfig,
+) -> None:
+    config = make_config("SlowRunner")
+    engine = Engine(config)
+    await engine.start()
+    running = asyncio.create_task(engine.complete("a", greedy(200)))
+    await until(lambda: engine.health().num_running == 1)
+    stopping = asyncio.create_task(engine.stop())
+    await until(lambda: engine.health().status == "stopped")
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    with pytest.raises(ClosedError):
+        await running
+    assert_nothing_left(config.runtime_dir)
 
 
 async def test_unclosed_engine_warns(make_config: MakeConfig) -> None:

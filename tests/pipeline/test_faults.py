@@ -84,6 +84,25 @@ async def test_both_processes_killed_come_back(make_config: MakeConfig) -> None:
         await until_status(engine, "ok")
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+async def test_process_that_hangs_is_killed_and_its_requests_end(
+    make_config: MakeConfig, name: str
+) -> None:
+    async with Engine(make_config("SlowRunner", stall_timeout=0.3)) as engine:
+        os.kill(pid_of(engine, name), signal.SIGSTOP)
+        with pytest.raises(WorkerDiedError) as caught:
+            await engine.complete("a", LONG)
+        assert caught.value.worker_id == name
+        async with asyncio.timeout(10.0):
+            assert (await engine.complete("a", SHORT)).text == "bcdef"
+
+
+async def test_busy_processes_are_not_taken_for_hung(make_config: MakeConfig) -> None:
+    async with Engine(make_config("SlowRunner", stall_timeout=0.2)) as engine:
+        assert (await engine.complete("a", LONG)).text == alphabet("a", 200)
+        assert [p.num_restarts for p in engine.health().processes] == [0, 0]
+
+
 async def test_request_that_ends_its_process_gets_the_exit_code(
     make_config: MakeConfig,
 ) -> None:

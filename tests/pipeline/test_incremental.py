@@ -76,10 +76,17 @@ def test_any_bytes_in_any_pieces_decode_as_the_whole(
 def test_table_decodes_as_the_library_does(ids: list[int]) -> None:
     tokenizer = byte_level(alphabet())
     tokenizer.add_special_tokens([AddedToken("<|end|>", special=True)])
-    tokenizer.add_tokens(["Straße"])
+    tokenizer.add_tokens(["<|name|>"])
     decoder = IncrementalDecoder(token_bytes_table(tokenizer))
     text = "".join(decoder.feed([number]) for number in ids) + decoder.flush()
     assert text == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_added_token_stands_for_itself() -> None:
+    tokenizer = byte_level(alphabet())
+    # The library reads the "ß" as a byte here, and so loses it.
+    tokenizer.add_tokens(["Straße"])
+    assert token_bytes_table(tokenizer)[256] == "Straße".encode()
 
 
 def test_table_of_another_kind_of_tokenizer_is_refused() -> None:

@@ -31,6 +31,7 @@ from busduct.pipeline import EngineConfig, SamplingParams
         ("stop", "text"),
         ("stop", ["text"]),
         ("stop", (1,)),
+        ("stop", ("\ud800",)),
         ("stop", ("x",) * 17),
         ("stop", ("x" * 1025,)),
     ],

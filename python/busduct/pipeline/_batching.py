@@ -5,6 +5,7 @@ next token of running requests and pieces of prompts alike (Orca,
 https://www.usenix.org/conference/osdi22/presentation/yu).
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -148,7 +149,7 @@ class Batcher:
     def _in_order(self, prompts: list[ActiveRequest]) -> Iterable[ActiveRequest]:
         yield from prompts
         # A copy: admitting changes the queue.
-        yield from list(self.waiting.values())[: len(self._free_slots)]
+        yield from list(itertools.islice(self.waiting.values(), len(self._free_slots)))
 
     def _admit(self, request: ActiveRequest) -> None:
         if request.slot < 0:

@@ -16,6 +16,7 @@ from busduct.pipeline._process import ChildProcess
 from busduct.pipeline._runtime_dir import RuntimeDirectory
 from busduct.pipeline._supervisor import ChildSupervisor, RestartBudget
 from busduct.pipeline._types import EngineConfig, EngineStatus, ProcessHealth
+from busduct.pipeline._watchdog import Watchdog
 from busduct.pipeline.messages import ReadyRes
 from busduct.pipeline.port_args import PortArgs
 from busduct.pipeline.tokenizer_manager import TokenizerManager
@@ -61,6 +62,12 @@ class EngineRuntime:
         self._context = Context()
         self._watchers: list[asyncio.Task[None]] = []
         self._supervisors: dict[str, ChildSupervisor] = {}
+        self._watchdog = Watchdog(
+            config.stall_timeout,
+            self._ask,
+            lambda: self.manager.num_running > 0,
+            self._on_stall,
+        )
         try:
             self.manager = TokenizerManager(
                 self.ports,
@@ -68,12 +75,15 @@ class EngineRuntime:
                 self._context,
                 max_queued=config.max_waiting + config.max_batch_size,
                 on_ready=self._on_ready,
+                on_pong=lambda pong: self._watchdog.note_answer(pong.name, pong.number),
+                on_request=self._watchdog.wake,
                 on_broken=lambda error: self._die(f"tokenizer failed: {error}"),
             )
-            self._supervise()
         except BaseException:
-            self.kill()
+            self._context.close()
+            self._directory.close()
             raise
+        self._supervise()
 
     @classmethod
     async def start(cls, config: EngineConfig) -> Self:
@@ -89,7 +99,6 @@ class EngineRuntime:
             for task in starts:
                 task.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
-            await runtime.manager.aclose()
             runtime.kill()
             raise
         for name, supervisor in runtime._supervisors.items():
@@ -127,6 +136,7 @@ class EngineRuntime:
 
     async def stop(self, grace: float) -> None:
         """End the processes, close the sockets and remove the directory."""
+        self._watchdog.close()
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
@@ -138,11 +148,13 @@ class EngineRuntime:
         self._directory.close()
 
     def kill(self) -> None:
-        """Do as `stop`, at once. Idempotent."""
+        """Do as `stop`, at once; what runs ends with `ClosedError`. Idempotent."""
+        self._watchdog.close()
         for watcher in self._watchers:
             watcher.cancel()
         for supervisor in self._supervisors.values():
             supervisor.kill()
+        self.manager.close()
         self._context.close()
         self._directory.close()
 
@@ -187,6 +199,20 @@ class EngineRuntime:
         error = WorkerDiedError(name, exit_code)
         self.last_error = str(error)
         self.manager.fail_all(lambda: WorkerDiedError(name, exit_code))
+
+    def _ask(self, number: int) -> dict[str, int]:
+        self.manager.ping(number)
+        return {
+            name: supervisor.generation
+            for name, supervisor in self._supervisors.items()
+            if supervisor.is_ready
+        }
+
+    def _on_stall(self, name: str, generation: int) -> None:
+        supervisor = self._supervisors[name]
+        if supervisor.is_ready and supervisor.generation == generation:
+            _log.error("%s gives no sign of life; killing it", name)
+            supervisor.kill()
 
     async def _watch(self, supervisor: ChildSupervisor) -> None:
         self._die(await supervisor.watch())

@@ -75,6 +75,11 @@ class ChildSupervisor:
         self._num_restarts = 0
 
     @property
+    def generation(self) -> int:
+        """The number of the process that runs, or ran last."""
+        return self._generation
+
+    @property
     def is_ready(self) -> bool:
         """Whether the process runs and has reported that it is ready."""
         return (

@@ -107,6 +107,9 @@ class EngineConfig(
             `RequestError` of code ``"overloaded"``.
         start_timeout: Seconds a process may take to become ready.
         drain_timeout: Seconds that `Engine.stop` lets requests finish.
+        stall_timeout: Seconds between the signs of life that each process must give
+            while requests run; one that gives none is killed and started again. No
+            step of the model may take longer.
         stop_grace: Seconds between asking a process to end and killing it.
         max_restarts: Restarts of processes within `restart_window`; at the next death
             the engine is dead.
@@ -127,6 +130,7 @@ class EngineConfig(
     max_waiting: int = 1024
     start_timeout: float = 30.0
     drain_timeout: float = 30.0
+    stall_timeout: float = 30.0
     stop_grace: float = 2.0
     max_restarts: int = 3
     restart_window: float = 60.0
@@ -144,7 +148,13 @@ class EngineConfig(
             if getattr(self, name) < minimum:
                 msg = f"{name} is {getattr(self, name)}; it must be at least {minimum}"
                 raise ConfigError(msg)
-        for name in ("start_timeout", "drain_timeout", "stop_grace", "restart_window"):
+        for name in (
+            "start_timeout",
+            "drain_timeout",
+            "stall_timeout",
+            "stop_grace",
+            "restart_window",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 msg = (
                     f"{name} is {getattr(self, name)}; it must be finite and at least 0"
@@ -215,3 +225,14 @@ def _require_stops(stops: object) -> None:
     for stop in stops:
         if not isinstance(stop, str) or not 0 < len(stop) <= MAX_STOP_CHARS:
             _refuse("stop", stop, f"strings of 1 to {MAX_STOP_CHARS} characters")
+        elif not _is_unicode(stop):
+            _refuse("stop", stop, "valid Unicode")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be encoded: JSON lets half a surrogate pair through."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,6 +15,8 @@ from busduct.pipeline.messages import (
     BatchStrOutput,
     BatchTokenIDOutput,
     DetokenizerInput,
+    PingReq,
+    PongRes,
     ReadyRes,
     RequestFailed,
     StopReq,
@@ -115,16 +117,17 @@ class DetokenizerManager:
         """Decode, and send the text on in one message per run of batches."""
         pieces: dict[str, _Piece] = {}
         for message in messages:
+            if isinstance(message, PingReq):
+                self._output.send(PongRes("detokenizer", message.number))
+                continue
+            if message.epoch < self._epoch:
+                continue
+            self._reset(message.epoch, pieces)
             if isinstance(message, BatchTokenIDOutput):
-                if message.epoch >= self._epoch:
-                    self._reset(message.epoch, pieces)
-                    self._process_batch(message, pieces)
+                self._process_batch(message, pieces)
             elif isinstance(message, RequestFailed):
-                if message.epoch >= self._epoch:
-                    self._send(pieces)
-                    self._fail(message)
-            elif message.epoch > self._epoch:
-                self._reset(message.epoch, pieces)
+                self._send(pieces)
+                self._fail(message)
         self._send(pieces)
 
     def close(self) -> None:

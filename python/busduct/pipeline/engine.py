@@ -38,6 +38,7 @@ class Engine:
     def __init__(self, config: EngineConfig | None = None) -> None:
         self.config = EngineConfig() if config is None else config
         self._runtime: EngineRuntime | None = None
+        self._last_runtime: EngineRuntime | None = None
         self._lock = asyncio.Lock()
         self._starting = False
         self._refusing = True
@@ -58,7 +59,7 @@ class Engine:
         """The model's tokenizer, of the `tokenizers` library.
 
         Raises:
-            ClosedError: The engine is not started.
+            ClosedError: The engine was never started.
         """
         return self._known().model.tokenizer
 
@@ -84,6 +85,7 @@ class Engine:
             self._starting = True
             try:
                 self._runtime = await EngineRuntime.start(self.config)
+                self._last_runtime = self._runtime
             finally:
                 self._starting = False
             self._hurry.clear()
@@ -219,6 +221,7 @@ class Engine:
             )
 
     def _known(self) -> EngineRuntime:
-        if self._runtime is None:
+        # Replies that are written while the engine stops still name their model.
+        if self._last_runtime is None:
             raise ClosedError("engine")
-        return self._runtime
+        return self._last_runtime

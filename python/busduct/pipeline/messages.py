@@ -17,6 +17,8 @@ __all__ = [
     "BatchStrOutput",
     "BatchTokenIDOutput",
     "DetokenizerInput",
+    "PingReq",
+    "PongRes",
     "ReadyRes",
     "RequestFailed",
     "ResetReq",
@@ -59,6 +61,24 @@ class ResetReq(msgspec.Struct, frozen=True, array_like=True, tag="reset"):
     """Forget every request of an earlier epoch (tokenizer to scheduler, and on)."""
 
     epoch: int
+
+
+class PingReq(msgspec.Struct, frozen=True, array_like=True, tag="ping"):
+    """Answer with `PongRes` (tokenizer to scheduler, and on)."""
+
+    number: int
+
+
+class PongRes(msgspec.Struct, frozen=True, array_like=True, tag="pong"):
+    """A sign of life (to tokenizer).
+
+    Attributes:
+        name: ``"scheduler"`` or ``"detokenizer"``.
+        number: Of the `PingReq`.
+    """
+
+    name: str
+    number: int
 
 
 class BatchTokenIDOutput(msgspec.Struct, frozen=True, array_like=True, tag="tokens"):
@@ -147,9 +167,11 @@ class ReadyRes(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     context_length: int = 0
 
 
-SchedulerInput: TypeAlias = TokenizedGenerateReqInput | AbortReq | StopReq | ResetReq
-DetokenizerInput: TypeAlias = BatchTokenIDOutput | RequestFailed | ResetReq
-TokenizerInput: TypeAlias = BatchStrOutput | RequestFailed | ReadyRes
+SchedulerInput: TypeAlias = (
+    TokenizedGenerateReqInput | AbortReq | StopReq | ResetReq | PingReq
+)
+DetokenizerInput: TypeAlias = BatchTokenIDOutput | RequestFailed | ResetReq | PingReq
+TokenizerInput: TypeAlias = BatchStrOutput | RequestFailed | ReadyRes | PongRes
 
 _encoder = msgspec.msgpack.Encoder()
 _scheduler_decoder: msgspec.msgpack.Decoder[SchedulerInput] = msgspec.msgpack.Decoder(

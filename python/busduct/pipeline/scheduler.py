@@ -16,6 +16,8 @@ from busduct.pipeline._types import EngineConfig, FinishReason
 from busduct.pipeline.messages import (
     AbortReq,
     BatchTokenIDOutput,
+    PingReq,
+    PongRes,
     ReadyRes,
     RequestFailed,
     ResetReq,
@@ -134,6 +136,9 @@ class Scheduler:
                     self._forget_request(message.rid)
                 case ResetReq():
                     self._reset(message.epoch)
+                case PingReq():
+                    self._control.send(PongRes("scheduler", message.number))
+                    self._output.send(message)
 
     def run_step(self) -> bool:
         """Run one batch, if there is one and room for its result; return whether."""

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from busduct.errors import BusductError, FullError, RequestError, WorkerError
+from busduct.errors import (
+    BusductError,
+    ClosedError,
+    FullError,
+    RequestError,
+    WorkerError,
+)
 from busduct.pipeline._malformed import MalformedMessages
 from busduct.pipeline._types import FinishReason, GenerateOutput, SamplingParams
 from busduct.pipeline.messages import (
     AbortReq,
     BatchStrOutput,
+    PingReq,
+    PongRes,
     ReadyRes,
     RequestFailed,
     ResetReq,
@@ -90,6 +98,8 @@ class TokenizerManager:
         context: Owns the sockets; closed by its owner.
         max_queued: Requests that wait in the socket.
         on_ready: Called for each process that reports ready.
+        on_pong: Called for each answer to `ping`.
+        on_request: Called when a request was sent.
         on_broken: Called if nothing can be received any more.
     """
 
@@ -101,6 +111,8 @@ class TokenizerManager:
         *,
         max_queued: int,
         on_ready: Callable[[ReadyRes], None],
+        on_pong: Callable[[PongRes], None],
+        on_request: Callable[[], None],
         on_broken: Callable[[BaseException], None],
     ) -> None:
         self.tokenizer = tokenizer
@@ -108,6 +120,8 @@ class TokenizerManager:
         self.vocab_size = 0
         self.epoch = 0
         self._on_ready = on_ready
+        self._on_pong = on_pong
+        self._on_request = on_request
         self._on_broken = on_broken
         self._requests: dict[str, _Request] = {}
         self._wire_rids: dict[str, str] = {}
@@ -165,11 +179,14 @@ class TokenizerManager:
         if (wire_rid := self._wire_rids.get(rid)) is not None:
             self._send_later(AbortReq(wire_rid))
 
+    def ping(self, number: int) -> None:
+        """Ask both processes for a sign of life."""
+        self._send_later(PingReq(number))
+
     def fail_all(self, make_error: Callable[[], BusductError]) -> None:
         """End every request with an error of its own, here and in the scheduler."""
         self.epoch += 1
-        for request in list(self._requests.values()):
-            self._end(request, make_error())
+        self._end_all(make_error)
         self._send_later(ResetReq(self.epoch))
 
     async def wait_idle(self) -> None:
@@ -177,11 +194,16 @@ class TokenizerManager:
         await self._idle.wait()
 
     async def aclose(self) -> None:
-        """Stop receiving and sending. Idempotent."""
+        """End what runs with `ClosedError` and close the sockets. Idempotent."""
+        self.close()
         tasks = [self._receiver, *self._sends]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Do as `aclose`, without waiting for the tasks that it cancels."""
+        for task in [self._receiver, *self._sends]:
+            task.cancel()
+        self._end_all(lambda: ClosedError("engine"))
         self._input.close()
         self._output.close()
 
@@ -204,7 +226,8 @@ class TokenizerManager:
         if not tokens:
             raise _invalid("prompt is empty", "prompt")
         for token in tokens:
-            if not isinstance(token, int) or not 0 <= token < self.vocab_size:
+            # bool is an int to Python, but not on the wire.
+            if type(token) is not int or not 0 <= token < self.vocab_size:
                 msg = f"token id {token!r} is not in 0 to {self.vocab_size - 1}"
                 raise _invalid(msg, "prompt")
         return list(tokens)
@@ -219,8 +242,9 @@ class TokenizerManager:
     ) -> _Request:
         number = next(self._numbers)
         rid = f"request-{number}" if rid is None else rid
-        if not 0 < len(rid) <= MAX_RID_CHARS:
-            raise _invalid(f"rid must have 1 to {MAX_RID_CHARS} characters", "rid")
+        if not 0 < len(rid) <= MAX_RID_CHARS or not rid.isprintable():
+            msg = f"rid must be 1 to {MAX_RID_CHARS} printable characters"
+            raise _invalid(msg, "rid")
         if rid in self._wire_rids:
             msg = f"request {rid!r} is running already"
             raise RequestError(msg, code="duplicate_rid", param="rid")
@@ -237,6 +261,7 @@ class TokenizerManager:
         self._requests[request.wire_rid] = request
         self._wire_rids[rid] = request.wire_rid
         self._idle.clear()
+        self._on_request()
         return request
 
     def _forget(self, request: _Request) -> None:
@@ -245,12 +270,16 @@ class TokenizerManager:
         if not self._requests:
             self._idle.set()
 
+    def _end_all(self, make_error: Callable[[], BusductError]) -> None:
+        for request in list(self._requests.values()):
+            self._end(request, make_error())
+
     def _end(self, request: _Request, error: BusductError | None = None) -> None:
         request.error = error
         request.wake.set()
         self._forget(request)
 
-    def _send_later(self, message: AbortReq | ResetReq) -> None:
+    def _send_later(self, message: AbortReq | ResetReq | PingReq) -> None:
         data = encode(message)
         try:
             self._output.send_nowait(data)
@@ -282,6 +311,8 @@ class TokenizerManager:
             return
         if isinstance(message, ReadyRes):
             self._on_ready(message)
+        elif isinstance(message, PongRes):
+            self._on_pong(message)
         elif message.epoch != self.epoch:
             return
         elif isinstance(message, RequestFailed):
