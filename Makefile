@@ -48,7 +48,7 @@ check: build ## formatting, lints, types, and the stub against the extension
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest busduct._core --concise --allowlist tests/stubtest_allowlist.txt
+	$(BIN)/python -m mypy.stubtest busduct._core --concise
 
 bench: build ## measure beside pyzmq; prints the tables of README
 	$(BIN)/python benches/python/bench_transport.py

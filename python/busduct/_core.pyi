@@ -7,7 +7,18 @@ from typing import Self, TypeAlias, final
 from busduct.errors import BusductError
 from busduct.statistics import SocketStatistics
 
-Data: TypeAlias = bytes | bytearray | memoryview
+_Data: TypeAlias = bytes | bytearray | memoryview
+
+__all__ = [
+    "BACKEND",
+    "DEALER",
+    "PULL",
+    "PUSH",
+    "ROUTER",
+    "Context",
+    "Socket",
+    "__version__",
+]
 
 __version__: str
 BACKEND: str
@@ -153,7 +164,7 @@ class Socket:
         Raises:
             LocalProtocolError: Nothing is connected there.
         """
-    def send(self, data: Data) -> Awaitable[None]:
+    def send(self, data: _Data) -> Awaitable[None]:
         """Accept one single-part message, waiting for room.
 
         `bytes` are held, not copied, until sent; other buffers are copied at the call.
@@ -163,7 +174,7 @@ class Socket:
             FrameTooLargeError: Over `max_message_bytes`.
             LocalProtocolError: A PULL cannot send; a ROUTER needs `send_multipart`.
         """
-    def send_multipart(self, parts: Sequence[Data]) -> Awaitable[None]:
+    def send_multipart(self, parts: Sequence[_Data]) -> Awaitable[None]:
         """Accept one message of one or more parts, waiting for room.
 
         A ROUTER takes the routing id as first part and sends the rest.
@@ -173,29 +184,29 @@ class Socket:
             LocalProtocolError: No parts.
             PeerLostError: No peer of that routing id is connected.
         """
-    def send_many(self, messages: Sequence[Data]) -> Awaitable[None]:
+    def send_many(self, messages: Sequence[_Data]) -> Awaitable[None]:
         """Accept single-part messages in order, waiting for room.
 
         Cancelled while it waits: a prefix was accepted.
         """
-    def send_nowait(self, data: Data) -> None:
+    def send_nowait(self, data: _Data) -> None:
         """Accept one message at once.
 
         Raises:
             FullError: Every peer is at its high-water mark; nothing was accepted.
         """
-    def send_multipart_nowait(self, parts: Sequence[Data]) -> None:
+    def send_multipart_nowait(self, parts: Sequence[_Data]) -> None:
         """Accept one message of one or more parts at once, or raise as `send_nowait`."""
-    def send_many_nowait(self, messages: Sequence[Data]) -> int:
+    def send_many_nowait(self, messages: Sequence[_Data]) -> int:
         """Accept as many as there is room for; return how many."""
-    def send_blocking(self, data: Data, timeout: float | None = None) -> None:
+    def send_blocking(self, data: _Data, timeout: float | None = None) -> None:
         """Accept one message, waiting at most `timeout` seconds for room.
 
         Raises:
             WaitTimeoutError: Nothing was accepted.
         """
     def send_multipart_blocking(
-        self, parts: Sequence[Data], timeout: float | None = None
+        self, parts: Sequence[_Data], timeout: float | None = None
     ) -> None:
         """Accept one message of parts, waiting at most `timeout` seconds for room."""
     def recv(self) -> Awaitable[bytes]:

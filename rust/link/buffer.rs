@@ -51,28 +51,30 @@ pub trait Filling {
     fn finish(self) -> Self::Buffer;
 }
 
-/// A `Vec` that is being filled; its unread end is zeros.
+/// A `Vec` that is being filled. Memory is reserved for all of it, and touched only as it
+/// comes: a peer that announces much and sends nothing costs nothing.
 #[derive(Debug)]
 pub struct FillingVec {
     bytes: Vec<u8>,
-    filled: usize,
+    nbytes: usize,
 }
+
+/// How much of a `Vec` is made ready for one read.
+const STEP_BYTES: usize = 1 << 20;
 
 impl Buffer for Vec<u8> {
     type Filling = FillingVec;
 
     fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory> {
-        let mut copy = Self::new();
-        copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
-        copy.extend_from_slice(bytes);
-        Ok(copy)
+        let mut filling = Self::reserve(bytes.len())?;
+        filling.extend(bytes);
+        Ok(filling.finish())
     }
 
     fn reserve(nbytes: usize) -> Result<FillingVec, OutOfMemory> {
         let mut bytes = Self::new();
         bytes.try_reserve_exact(nbytes).map_err(|_| OutOfMemory)?;
-        bytes.resize(nbytes, 0);
-        Ok(FillingVec { bytes, filled: 0 })
+        Ok(FillingVec { bytes, nbytes })
     }
 }
 
@@ -80,24 +82,25 @@ impl Filling for FillingVec {
     type Buffer = Vec<u8>;
 
     fn missing(&self) -> usize {
-        self.bytes.len() - self.filled
+        self.nbytes - self.bytes.len()
     }
 
     fn extend(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.missing());
-        self.bytes[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-        self.filled += taken;
+        self.bytes.extend_from_slice(&bytes[..taken]);
         taken
     }
 
     fn read_from(&mut self, fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-        let read = rustix::io::read(fd, &mut self.bytes[self.filled..])?;
-        self.filled += read;
-        Ok(read)
+        let filled = self.bytes.len();
+        self.bytes.resize(filled + self.missing().min(STEP_BYTES), 0);
+        let read = rustix::io::read(fd, &mut self.bytes[filled..]);
+        self.bytes.truncate(filled + read.unwrap_or(0));
+        read
     }
 
     fn finish(self) -> Vec<u8> {
-        debug_assert_eq!(self.filled, self.bytes.len());
+        debug_assert_eq!(self.bytes.len(), self.nbytes);
         self.bytes
     }
 }

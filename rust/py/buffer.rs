@@ -124,7 +124,9 @@ impl Filling for FillingBytes {
     #[inline]
     fn extend(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.missing());
-        self.rest()[..taken].write_copy_of_slice(&bytes[..taken]);
+        let target = self.rest()[..taken].as_mut_ptr().cast();
+        // SAFETY: both hold `taken` bytes, and nobody else knows of the new object.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, taken) };
         self.filled += taken;
         taken
     }

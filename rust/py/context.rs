@@ -54,7 +54,10 @@ impl Context {
         max_message_bytes=1_073_741_824, max_parts=1024, max_peers=4096,
         handshake_timeout=10.0, reconnect_interval=0.1, reconnect_max=5.0,
         routing_id=Vec::new(),
-    ))]
+    ), text_signature = "($self, kind, *, hwm_messages=1000, hwm_bytes=67108864, linger=1.0, \
+max_message_bytes=1073741824, max_parts=1024, max_peers=4096, handshake_timeout=10.0, \
+reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn socket(
         slf: &Bound<'_, Self>,
         kind: u8,
@@ -103,7 +106,7 @@ impl Context {
         self.shared.fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (timeout=Some(0.0)))]
+    #[pyo3(signature = (timeout=Some(0.0)), text_signature = "($self, timeout=0.0)")]
     fn run_once(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let wait = to_duration(py, timeout)?;
         self.shared.with(py, |inner| inner.context.flush())?;

@@ -291,7 +291,7 @@ impl Socket {
         PyList::new(py, lists?)
     }
 
-    #[pyo3(signature = (linger=Linger::Own), text_signature = "(self, linger=...)")]
+    #[pyo3(signature = (linger=Linger::Own), text_signature = "($self, linger=...)")]
     fn close(&self, py: Python<'_>, linger: Linger) -> PyResult<()> {
         let given = match linger {
             Linger::Own => None,

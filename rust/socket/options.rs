@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn defaults_are_valid_and_each_bad_value_is_named() {
         assert_eq!(SocketOptions::default().validate(), Ok(()));
-        let bad: [(&str, fn(&mut SocketOptions)); 6] = [
+        type Spoil = fn(&mut SocketOptions);
+        let bad: [(&str, Spoil); 6] = [
             ("hwm_messages", |o| o.hwm_messages = 0),
             ("hwm_bytes", |o| o.hwm_bytes = 0),
             ("max_message_bytes", |o| o.max_message_bytes = u64::MAX),

@@ -58,7 +58,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
 /// Append the header of a frame of `nbytes` to `out`.
 #[inline]
 pub fn encode_header(out: &mut Vec<u8>, nbytes: usize, more: bool, command: bool) {
-    let flags = u8::from(more) * MORE | u8::from(command) * COMMAND;
+    let flags = (u8::from(more) * MORE) | (u8::from(command) * COMMAND);
     match u8::try_from(nbytes) {
         Ok(short) => out.extend_from_slice(&[flags, short]),
         Err(_) => {
