@@ -66,7 +66,7 @@ impl Buffer for Vec<u8> {
     type Filling = FillingVec;
 
     fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory> {
-        let mut filling = Self::reserve(bytes.len())?;
+        let mut filling = <Self as Buffer>::reserve(bytes.len())?;
         filling.extend(bytes);
         Ok(filling.finish())
     }
