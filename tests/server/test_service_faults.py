@@ -151,6 +151,37 @@ def test_streams_over_the_drain_timeout_end_with_an_error(
         assert service.process.wait(20) == 1
 
 
+def test_a_service_whose_restarts_are_used_up_says_so(slow_service: Service) -> None:
+    service = slow_service
+    for restarts in (1, 2, 3):
+        _kill(service.pid_of("scheduler"))
+        service.until(
+            lambda health, restarts=restarts: (
+                health["status"] == "ok"
+                and health["processes"][0]["num_restarts"] == restarts
+            )
+        )
+    _kill(service.pid_of("scheduler"))
+    service.until(lambda health: health["status"] == "dead")
+    assert service.get("/health").status == 503
+    assert "scheduler" in service.health["last_error"]
+    reply = service.post(COMPLETIONS, ask())
+    assert (reply.status, reply.error["code"]) == (503, "engine_dead")
+    service.signal(signal.SIGTERM)
+    assert service.process.wait(20) == 0
+
+
+def test_a_request_over_the_limit_is_told_to_come_later(alphabet_model: Path) -> None:
+    settings = ("--model", str(alphabet_model), "--runner", SLOW)
+    limits = ("--max-batch-size", "1", "--max-waiting", "1")
+    with serving(*settings, *limits) as service:
+        streams = Streams(service, 2, max_tokens=100)
+        service.until(lambda health: health["num_running"] == 2)
+        reply = service.post(COMPLETIONS, ask())
+        assert (reply.status, reply.error["code"]) == (429, "overloaded")
+        assert [reply.status for reply, _ in streams.ends()] == [200, 200]
+
+
 def _until_refused(service: Service) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
