@@ -174,6 +174,8 @@ GARBAGE = [
     msgspec.msgpack.encode(["stop", "nobody"]),
     msgspec.msgpack.encode(["abort", "nobody"]),
     b"\x91" * 100_000,
+    b"\x91\xa8\0\0\0\0\0\0\0\x80",
+    msgspec.msgpack.encode(["abort", "x"]).replace(b"x", b"\xff"),
 ]
 
 

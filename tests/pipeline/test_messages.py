@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busduct.pipeline import SamplingParams
@@ -98,6 +98,8 @@ def test_bad_sampling_parameters_do_not_decode(field: str) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x91\xa8\0\0\0\0\0\0\0\x80")
+@example(b"\x91" * 100_000)
 def test_any_bytes_decode_or_raise_a_decode_error(data: bytes) -> None:
     for decoder in DECODERS:
         try:

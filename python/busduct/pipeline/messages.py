@@ -6,7 +6,7 @@ under way before is told apart from what came after.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -32,6 +32,9 @@ __all__ = [
     "encode",
     "salvage_rids",
 ]
+
+
+T = TypeVar("T")
 
 
 class TokenizedGenerateReqInput(
@@ -184,6 +187,8 @@ _tokenizer_decoder: msgspec.msgpack.Decoder[TokenizerInput] = msgspec.msgpack.De
     TokenizerInput
 )
 
+_any_decoder = msgspec.msgpack.Decoder()
+
 encode = _encoder.encode
 
 
@@ -193,17 +198,17 @@ def decode_scheduler_input(data: bytes) -> SchedulerInput:
     Raises:
         msgspec.DecodeError: Malformed, or of other types than declared.
     """
-    return _scheduler_decoder.decode(data)
+    return _decode(_scheduler_decoder, data)
 
 
 def decode_detokenizer_input(data: bytes) -> DetokenizerInput:
     """Decode one message to the detokenizer; raises as `decode_scheduler_input`."""
-    return _detokenizer_decoder.decode(data)
+    return _decode(_detokenizer_decoder, data)
 
 
 def decode_tokenizer_input(data: bytes) -> TokenizerInput:
     """Decode one message to the tokenizer; raises as `decode_scheduler_input`."""
-    return _tokenizer_decoder.decode(data)
+    return _decode(_tokenizer_decoder, data)
 
 
 def salvage_rids(data: bytes) -> list[str]:
@@ -212,13 +217,21 @@ def salvage_rids(data: bytes) -> list[str]:
     The requests it was about would otherwise wait for it for ever.
     """
     try:
-        items = msgspec.msgpack.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        items = _decode(_any_decoder, data)
+    except msgspec.DecodeError:
         return []
     if not isinstance(items, list) or len(items) < 2:
         return []
     rids = items[1] if isinstance(items[1], list) else [items[1]]
     return [rid for rid in rids if isinstance(rid, str)]
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # What msgspec lets through of strings that are not UTF-8, and of deep nesting.
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def _require_one_length(first: list[str], *others: Sequence[object]) -> None:
