@@ -1,5 +1,6 @@
 """What clients are told when a request cannot be served."""
 
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -141,7 +142,9 @@ def test_a_body_that_does_not_come_times_out(engine: StandInEngine) -> None:
 def test_bytes_that_are_not_http_are_refused(client: Client) -> None:
     with socket.create_connection(("127.0.0.1", client.port), 20) as peer:
         peer.sendall(b"\x00\xffgarbage\r\n\r\n")
-        assert peer.recv(1000).startswith(b"HTTP/1.1 400 ")
+        head, _, body = peer.recv(1000).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "invalid_http"
     assert client.post(COMPLETIONS, GOOD).status == 200
 
 

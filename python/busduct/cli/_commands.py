@@ -99,11 +99,13 @@ def serve(
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text to go on from; - reads stdin.")],
     *,
-    max_tokens: Annotated[int, typer.Option(min=1)] = 128,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens at most.")] = 128,
     temperature: Annotated[
         float, typer.Option(min=0.0, help="0 takes the likeliest token.")
     ] = 0.8,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Sample from the likeliest part.")
+    ] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Makes a run repeatable.")] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends it; may be repeated.")

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from busduct.server._errors import HttpError, error_body
+
 __all__ = ["Listener"]
 
 MAX_HEAD_BYTES = 64 << 10
@@ -75,6 +77,15 @@ class _Protocol(HttpToolsProtocol):
             self.send_400_response(f"request head exceeds {MAX_HEAD_BYTES} bytes")
         elif self.cycle is None or self.cycle.response_complete:
             self._close_when_idle()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, in the form of all other errors."""
+        body = error_body(HttpError(400, msg, code="invalid_http"))
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
 
     def _close_when_idle(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
