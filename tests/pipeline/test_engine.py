@@ -104,6 +104,14 @@ async def test_stop_string_ends_the_text_before_it_and_frees_the_slot(
             assert (await engine.complete("a", greedy(2))).text == "bc"
 
 
+async def test_beginning_of_a_stop_string_at_the_end_is_text(
+    make_config: MakeConfig,
+) -> None:
+    async with Engine(make_config()) as engine:
+        output = await engine.complete("abc", greedy(3, stop=("fgX",)))
+    assert (output.text, output.finish_reason) == ("def", "length")
+
+
 async def test_no_piece_splits_a_character(make_config: MakeConfig) -> None:
     count = len(EMOJI_TEXT.encode())
     async with Engine(make_config("EmojiRunner")) as engine:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from busduct.errors import ConfigError
 from busduct.pipeline._incremental import token_bytes_table
 from busduct.pipeline._types import EngineConfig
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelFiles", "find_model"]
 
 
-class _ModelConfig(msgspec.Struct, frozen=True):
-    model_name: str | None = None
+# What `EngineConfig.model_path` of None is known by.
+EMBEDDED_MODEL_NAME = "busduct-austen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +42,23 @@ def find_model(config: EngineConfig) -> ModelFiles:
         ConfigError: It is not there, or its tokenizer is not byte-level.
         ImportError: The extra ``busduct[model]`` is not installed.
     """
-    directory = _directory(config.model_path)
+    if config.model_path is None:
+        from busduct.pipeline.embedded import model_directory
+
+        directory, own_name = model_directory(), EMBEDDED_MODEL_NAME
+    else:
+        directory = Path(config.model_path).absolute()
+        own_name = directory.name
     tokenizer_path = directory / "tokenizer.json"
     if not tokenizer_path.is_file():
         msg = f"model directory {directory} has no tokenizer.json"
         raise ConfigError(msg)
     return ModelFiles(
-        name=config.model_name or _own_name(directory),
+        name=config.model_name or own_name,
         path=config.model_path,
         tokenizer_path=str(tokenizer_path),
         tokenizer=_load_tokenizer(tokenizer_path),
     )
-
-
-def _directory(configured: str | None) -> Path:
-    if configured is not None:
-        return Path(configured).absolute()
-    from busduct.pipeline.embedded import model_directory
-
-    return model_directory()
-
-
-def _own_name(directory: Path) -> str:
-    path = directory / "config.json"
-    if path.is_file():
-        try:
-            own = msgspec.json.decode(path.read_bytes(), type=_ModelConfig)
-        except msgspec.DecodeError as error:
-            msg = f"{path} is malformed: {error}"
-            raise ConfigError(msg) from error
-        if own.model_name:
-            return own.model_name
-    return directory.name
 
 
 def _load_tokenizer(path: Path) -> "Tokenizer":

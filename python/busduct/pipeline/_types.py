@@ -97,7 +97,8 @@ class EngineConfig(
     Attributes:
         model_path: Directory of the model, with its ``tokenizer.json``; None is the one
             that ships with the package.
-        model_name: What `Engine.model_name` says; None takes the model's own name.
+        model_name: What `Engine.model_name` says; None takes the directory's name, and
+            ``"busduct-austen"`` for the embedded model.
         runner: ``"module:Class"`` whose ``load(path, max_batch_size=...)`` returns the
             `ModelRunner`; imported in the scheduler's process.
         max_batch_size: Requests that run at once.
