@@ -131,6 +131,16 @@ def test_a_prompt_longer_than_the_context_is_refused(
     assert caught.value.code == "context_length_exceeded"
 
 
+@pytest.mark.parametrize("text", ["sea " * 5000, " "])
+def test_messages_that_cannot_be_a_prompt_are_named(
+    user: openai.OpenAI, service: Service, text: str
+) -> None:
+    messages = [{"role": "user", "content": text}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        user.chat.completions.create(model=service.model, messages=messages)
+    assert caught.value.param == "messages"
+
+
 def test_an_unknown_model_is_not_found(user: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         user.completions.create(model="gpt-9", prompt="x")

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import msgspec
 
+from busduct.errors import RequestError
 from busduct.pipeline.embedded import render_chat
 from busduct.server._engine import TextEngine
 from busduct.server._generation import Pieces, Tally, generate_all
@@ -83,8 +84,18 @@ class ChatJob:
             yield event(self._chunk([], tally.usage()))
         yield DONE
 
-    def _pieces(self) -> Pieces:
-        return generate_all(self._engine, [self._prompt], self._params, self._id)
+    async def _pieces(self) -> Pieces:
+        pieces = generate_all(self._engine, [self._prompt], self._params, self._id)
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+        except RequestError as error:
+            # The engine speaks of a prompt; this client has sent messages.
+            if error.param != "prompt":
+                raise
+            message = str(error)
+            raise RequestError(message, code=error.code, param="messages") from error
 
     def _chunk(
         self,
