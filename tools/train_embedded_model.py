@@ -185,6 +185,7 @@ def export(trainer: Trainer, data: Data, run: dict[str, object], args) -> dict:
         **{name: f"{value:,}" for name, value in asdict(SHAPE).items()},
         **{name: str(value) for name, value in run.items()},
         num_parameters=f"{num_parameters:,}",
+        num_passes=f"{run['num_steps'] * TOKENS_PER_STEP / len(data.train):.1f}",
         num_train_tokens=f"{len(data.train):,}",
         num_held_out_tokens=f"{len(data.held_out):,}",
     )

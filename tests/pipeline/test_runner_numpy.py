@@ -122,6 +122,8 @@ def test_released_slot_holds_nothing_of_its_last_sequence(runner):
     prefill(runner, 2, SEQUENCES[2])
     runner.release(2)
     runner.release(2)
+    with pytest.raises(LocalProtocolError, match=r"position 1 is not in 0\.\.0"):
+        runner.forward([SequenceStep(2, [1], 1)])
     assert close(prefill(runner, 2, SEQUENCES[0]), expected)
 
 
