@@ -75,7 +75,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[Service]:
             [sys.executable, "-m", "busduct.cli", "serve", "--port", "0", *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, **environment},
+            env={**os.environ, "BUSDUCT_API_KEY": "", **environment},
             # A session of its own: a Ctrl-C of the test reaches just this service.
             start_new_session=True,
         )

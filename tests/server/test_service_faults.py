@@ -182,6 +182,17 @@ def test_a_request_over_the_limit_is_told_to_come_later(alphabet_model: Path) ->
         assert [reply.status for reply, _ in streams.ends()] == [200, 200]
 
 
+def test_a_key_from_the_environment_is_asked_for(alphabet_model: Path) -> None:
+    settings = ("--model", str(alphabet_model), "--runner", SLOW)
+    with serving(*settings, "--host", "0.0.0.0", BUSDUCT_API_KEY="k3y") as service:
+        assert service.get("/v1/models").status == 401
+        headers = {"authorization": "Bearer k3y"}
+        assert service.get("/v1/models", headers).status == 200
+        # Everybody may read the arguments of a process.
+        command = Path(f"/proc/{service.process.pid}/cmdline").read_bytes()
+        assert b"k3y" not in command
+
+
 def _until_refused(service: Service) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
