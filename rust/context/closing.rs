@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Context, Due};
 use crate::link::{Buffer, Closed};
-use crate::socket::{SocketKey, State};
+use crate::socket::{Socket, SocketKey, State};
 
 impl<B: Buffer> Context<B> {
     /// Close a socket: it receives and listens no more, and goes on sending for at most
@@ -23,6 +23,10 @@ impl<B: Buffer> Context<B> {
         self.stop_receiving(key);
         self.flush();
         self.wake(key);
+        let is_lingering = |socket: &Socket<B>| socket.state == State::Lingering;
+        if !self.sockets.get(key).is_some_and(is_lingering) {
+            return;
+        }
         match linger {
             Some(Duration::ZERO) => self.give_up(key),
             Some(linger) => {
@@ -36,14 +40,20 @@ impl<B: Buffer> Context<B> {
     }
 
     fn stop_receiving(&mut self, key: SocketKey) {
+        let mut failed = Vec::new();
         for link in self.sockets[key].links.clone() {
-            self.links[link].link.discard_inbox();
+            let skipped = self.links[link].link.skip_messages();
             self.sockets[key].set_ready(&mut self.links, link, false);
-            if self.links[link].link.is_open() {
-                self.watch(link);
-            } else {
+            if !self.links[link].link.is_open() {
                 self.bury(link);
+            } else if let Err(closed) = skipped {
+                failed.push((link, closed));
+            } else {
+                self.watch(link);
             }
+        }
+        for (link, closed) in failed {
+            self.link_down(link, closed);
         }
     }
 
@@ -56,8 +66,11 @@ impl<B: Buffer> Context<B> {
     /// Close every socket with its own linger.
     pub fn close_all(&mut self) {
         for key in self.sockets.keys().collect::<Vec<_>>() {
-            let linger = self.sockets[key].options().linger;
-            self.close(key, linger);
+            // Writing what one had left may end another.
+            let options = self.sockets.get(key).map(Socket::options);
+            if let Some(linger) = options.map(|options| options.linger) {
+                self.close(key, linger);
+            }
         }
     }
 
@@ -77,17 +90,18 @@ impl<B: Buffer> Context<B> {
         let Some(socket) = self.sockets.get(key) else {
             return;
         };
-        if socket.state != State::Lingering || !socket.backlog_is_empty() {
+        if socket.state != State::Lingering || socket.is_ending || !socket.backlog_is_empty() {
             return;
         }
         if socket.up().iter().any(|&link| !self.links[link].link.is_flushed()) {
             return;
         }
+        // NB: ending a link asks again whether the socket is done: one level, not thousands.
+        self.sockets[key].is_ending = true;
         for connector in self.sockets[key].connectors.clone() {
             self.forget_link_of(connector);
         }
         for link in self.sockets[key].links.clone() {
-            // NB: ending one link may have ended the socket, and the others with it.
             let is_draining = match self.links.get_mut(link) {
                 Some(peer) => peer.link.is_draining() || peer.link.drain(),
                 None => continue,
@@ -98,7 +112,8 @@ impl<B: Buffer> Context<B> {
                 self.link_down(link, Closed::Eof);
             }
         }
-        if self.sockets.get(key).is_some_and(|socket| socket.links.is_empty()) {
+        self.sockets[key].is_ending = false;
+        if self.sockets[key].links.is_empty() {
             self.end(key);
         }
     }
@@ -118,6 +133,7 @@ impl<B: Buffer> Context<B> {
         if socket.state != State::Lingering {
             return;
         }
+        socket.is_ending = true;
         socket.lose_all(&mut self.links);
         for connector in self.sockets[key].connectors.clone() {
             self.forget_link_of(connector);

@@ -163,13 +163,15 @@ impl<B: Buffer> Context<B> {
         }
         if let Some(holder) = self.sockets[socket_key].holder(&id) {
             // Its end may be known to the kernel and not yet to us.
-            self.serve_readable(holder);
-            if self.sockets[socket_key].holder(&id).is_some() {
+            if !self.links[holder].link.is_hung_up() {
                 self.sockets[socket_key].counters.num_refused += 1;
                 return Err(zmtp::Error::refused("routing id is in use").into());
             }
+            self.write_lost(holder, Closed::Eof);
         }
-        let peer = &mut self.links[key];
+        let Some(peer) = self.links.get_mut(key) else {
+            return Ok(());
+        };
         peer.is_announced = true;
         self.timers.cancel(peer.handshake_timer.take());
         if let Origin::Connected(connector) = peer.origin
@@ -185,7 +187,9 @@ impl<B: Buffer> Context<B> {
 
     /// Hand what waits in a socket to links with room.
     pub(super) fn spill(&mut self, key: SocketKey) {
-        let socket = &mut self.sockets[key];
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if socket.backlog_is_empty() {
             return;
         }

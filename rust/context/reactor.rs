@@ -77,8 +77,8 @@ impl<B: Buffer> Context<B> {
         if peer.link.phase() == Phase::Up && !peer.is_announced {
             end = self.announce(key).err().or(end);
         }
-        self.deliver(key, socket);
-        match end {
+        let skipped = self.deliver(key, socket);
+        match end.or(skipped.err()) {
             Some(closed) => self.link_down(key, closed),
             None => {
                 if self.links.get(key).is_some_and(|peer| !peer.link.is_flushed()) {
@@ -90,17 +90,19 @@ impl<B: Buffer> Context<B> {
     }
 
     /// Make what a link parsed visible to its socket.
-    fn deliver(&mut self, key: LinkKey, socket_key: SocketKey) {
+    fn deliver(&mut self, key: LinkKey, socket_key: SocketKey) -> Result<(), Closed> {
         let Some(peer) = self.links.get_mut(key) else {
-            return;
+            return Ok(());
         };
         let socket = &mut self.sockets[socket_key];
         if socket.state != State::Open || !peer.is_announced || !socket.kind().receives() {
-            peer.link.discard_inbox();
-        } else if peer.link.peek().is_some() {
+            return peer.link.skip_messages();
+        }
+        if peer.link.peek().is_some() {
             socket.set_ready(&mut self.links, key, true);
             self.wake(socket_key);
         }
+        Ok(())
     }
 
     /// A message was taken from a link: go on with what its full inbox held up.
@@ -110,10 +112,8 @@ impl<B: Buffer> Context<B> {
         if !peer.link.inbox_is_low() {
             return;
         }
-        if peer.link.has_stash()
-            && let Err(closed) = peer.link.parse_stash()
-        {
-            self.link_down(key, closed);
+        if peer.link.has_stash() {
+            self.parse_stash(key);
         }
         let Some(peer) = self.links.get(key) else {
             return;
@@ -126,6 +126,17 @@ impl<B: Buffer> Context<B> {
             self.bury(key);
         } else if !peer.watched.0 {
             self.watch(key);
+        }
+    }
+
+    /// Parse what a full inbox held up, and write the answers.
+    #[cold]
+    fn parse_stash(&mut self, key: LinkKey) {
+        let link = &mut self.links[key].link;
+        match link.parse_stash() {
+            Err(closed) => self.link_down(key, closed),
+            Ok(()) if !link.is_flushed() => self.flush_link(key),
+            Ok(()) => {}
         }
     }
 
@@ -150,7 +161,9 @@ impl<B: Buffer> Context<B> {
     }
 
     fn relieve(&mut self, key: SocketKey) {
-        let socket = &mut self.sockets[key];
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if socket.is_starved && socket.has_room(&self.links) {
             socket.is_starved = false;
             self.wake(key);

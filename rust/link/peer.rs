@@ -229,16 +229,36 @@ impl<B: Buffer> Link<B> {
         self.control_at = 0;
     }
 
-    /// Drop what was received and not taken.
+    /// Drop what was received and not taken; nothing more is parsed after it.
     pub(crate) fn discard_inbox(&mut self) {
         self.inbox.clear();
         self.inbox_cost = 0;
         self.stash.clear();
+        self.stash_at = 0;
+    }
+
+    /// Drop the messages that were received and not taken, and go on behind them.
+    pub(crate) fn skip_messages(&mut self) -> Result<(), Closed> {
+        loop {
+            self.inbox.clear();
+            self.inbox_cost = 0;
+            if self.stash.is_empty() {
+                return Ok(());
+            }
+            // NB: what is held back may end amid a frame, so it cannot just be dropped.
+            self.parse_stash()?;
+        }
     }
 
     /// Close the stream; what was parsed can still be taken.
     pub(crate) fn close(&mut self) {
+        self.sever();
         self.stream = None;
+    }
+
+    /// Whether the peer ended the stream; what it sent before may still be unread.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.stream.as_ref().is_none_or(Stream::is_hung_up)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

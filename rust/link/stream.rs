@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt;
 use rustix::net::{
@@ -88,6 +89,12 @@ impl Stream {
     pub(crate) fn has_ended(&self) -> bool {
         let mut byte = [0; 1];
         self.is_tcp && matches!(recv(&self.fd, &mut byte, RecvFlags::PEEK), Ok((0, _)))
+    }
+
+    /// Whether the peer has ended the stream, read to its end or not.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::RDHUP)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|num_ready| num_ready > 0)
     }
 
     /// Tell the peer that nothing more comes.

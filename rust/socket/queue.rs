@@ -63,6 +63,8 @@ pub struct Socket<B: Buffer> {
     pub(crate) counters: Counters,
     /// Nobody will ask for it again: it goes when it is closed.
     pub(crate) is_released: bool,
+    /// Its links are being ended, one by one.
+    pub(crate) is_ending: bool,
     /// It waits in the context's list of sockets to wake.
     pub(crate) is_woken: bool,
     /// A send found no room since the last time that there was some.
@@ -91,6 +93,7 @@ impl<B: Buffer> Socket<B> {
             linger_timer: None,
             counters: Counters::default(),
             is_released: false,
+            is_ending: false,
             is_woken: false,
             is_starved: false,
             up: Vec::new(),
