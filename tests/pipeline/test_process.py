@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
-from tests.pipeline.conditions import until
+from tests.pipeline.conditions import until, wait_gone
 
 from busduct.pipeline._process import ChildProcess
 
@@ -75,6 +77,43 @@ async def test_kill_and_reap_is_synchronous_and_idempotent(no_leaks: None) -> No
 async def test_child_that_ends_before_it_reads_is_no_error() -> None:
     process = ChildProcess("child", ["-c", ""], b"x" * 30_000, {})
     assert await process.exited == 0
+
+
+PARENT = """
+import asyncio, sys
+from busduct.pipeline._process import ChildProcess
+
+DEAF = '''
+import os, sys, time
+from busduct.pipeline._process import die_with_parent
+die_with_parent(os.getppid())
+print("ready", file=sys.stderr)
+time.sleep(3600)
+'''
+
+async def main():
+    process = ChildProcess("child", ["-c", DEAF], b"{}", {})
+    while not process.stderr_tail():
+        await asyncio.sleep(0.005)
+    print(process.pid, flush=True)
+    await process.exited
+
+asyncio.run(main())
+"""
+
+
+def test_busy_child_dies_with_its_killed_parent() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    wait_gone([pid], timeout=5.0)
 
 
 async def test_orphan_ends_before_it_does_anything() -> None:
