@@ -69,6 +69,7 @@ class Link:
         self._is_blocked = False
         self._is_paused = False
         self._is_dirty = False
+        self._has_sent = False
         self.endpoint = endpoint
         self.connector = connector
         self.is_up = False
@@ -163,9 +164,12 @@ class Link:
     def _parse(self) -> None:
         try:
             while self._marks.admit(len(self.inbox), self.inbox_cost, 0):
-                message = self._session.take()
-                if self._session.is_up and not self.is_up:
-                    self._come_up()
+                try:
+                    message = self._session.take()
+                finally:
+                    # READY may be followed by what breaks the protocol.
+                    if self._session.is_up and not self.is_up:
+                        self._come_up()
                 if message is None:
                     break
                 if self._pattern.deliver(self, message):
@@ -196,6 +200,9 @@ class Link:
         if self._sock is None or self.is_severed or self._is_blocked:
             return
         done = Written()
+        if self.outbox and self._has_ended(self._sock):
+            self._lose_writing()
+            return
         try:
             while not self._is_blocked and self._write(self._sock, done):
                 pass
@@ -206,6 +213,18 @@ class Link:
             self._pattern.on_written(self, done)
         self._watch()
 
+    def _has_ended(self, sock: socket.socket) -> bool:
+        """Whether the peer ended the stream and all it sent was read.
+
+        TCP would still take what is written then, and lose it; a Unix socket refuses.
+        """
+        if sock.family == socket.AF_UNIX:
+            return False
+        try:
+            return not sock.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+
     def _write(self, sock: socket.socket, done: Written) -> bool:
         """Write one batch; return whether there was one."""
         control = self._session.control
@@ -215,6 +234,7 @@ class Link:
                 del control[:taken]
                 self._is_blocked = bool(control)
             elif self.outbox and self.is_up:
+                self._has_sent = True
                 took_all = self.outbox.write(
                     sock.sendmsg, done, only_first=bool(control)
                 )
@@ -254,7 +274,9 @@ class Link:
         Closing a TCP socket with unread bytes resets it, and a reset takes with it what
         the kernel has not delivered yet.
         """
-        if self._sock is None or self._sock.family == socket.AF_UNIX or not self.is_up:
+        if self._sock is None or self._sock.family == socket.AF_UNIX:
+            return False
+        if not self._has_sent:
             return False
         try:
             self._sock.shutdown(socket.SHUT_WR)
@@ -273,6 +295,12 @@ class Link:
             self._parse()
         self._watch()
 
+    def _refuse(self, sock: socket.socket, reason: str) -> None:
+        """Tell the peer why its link ends, as far as the kernel takes it at once."""
+        if not self.outbox.is_amid_message:
+            with contextlib.suppress(OSError):
+                sock.send(self._session.control + encode_error(reason))
+
     def close(self, error: BusductError | None) -> None:
         """Close the stream; what was parsed can still be taken. Idempotent.
 
@@ -284,10 +312,8 @@ class Link:
         sock, self._sock = self._sock, None
         self.deadline.cancel()
         # Bytes that do not parse get no answer, and a refusal is not refused.
-        if type(error) is RemoteProtocolError and not self.outbox.is_amid_message:
-            # The link ends, whether the peer hears why or not.
-            with contextlib.suppress(OSError):
-                sock.send(self._session.control + encode_error(str(error)))
+        if type(error) is RemoteProtocolError and not self._session.is_refused:
+            self._refuse(sock, str(error))
         if not self._reactor.is_foreign and not self._reactor.is_closed:
             self._reactor.watch(sock.fileno(), self._watched, 0, self)
         self._watched = 0

@@ -7,7 +7,6 @@ import os
 import selectors
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
@@ -77,7 +76,6 @@ class Reactor:
         self._num_cancelled = 0
         self._dirty: list[Flushable] = []
         self._is_flush_due = False
-        self._orphans: deque[Callable[[], None]] = deque()
         self.running: asyncio.AbstractEventLoop | None = None
         self.scratch = memoryview(bytearray(128 << 10))
         self.is_closed = False
@@ -152,10 +150,6 @@ class Reactor:
             heapq.heapify(self._timers)
             self._num_cancelled = 0
 
-    def adopt(self, close: Callable[[], None]) -> None:
-        """Make a call in the next turn; from any thread, at any moment."""
-        self._orphans.append(close)
-
     def flush_later(self, link: Flushable) -> None:
         """Have a link written when the owner suspends, or at the end of this turn."""
         self._dirty.append(link)
@@ -169,8 +163,6 @@ class Reactor:
 
     def process(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds (None: no bound) and do what is ready."""
-        while self._orphans:
-            self._orphans.popleft()()
         self.flush()
         for key, mask in self._selector.select(self._patience(timeout)):
             key.data.on_events(mask)

@@ -14,7 +14,7 @@ from busduct._fallback._options import (
 )
 from busduct.errors import MalformedFrameError, RemoteProtocolError
 
-__all__ = ["PeerRefusedError", "Session"]
+__all__ = ["Session"]
 
 _COMPATIBLE: Final = {
     PUSH: frozenset({b"PULL"}),
@@ -27,15 +27,12 @@ _MAX_CONTROL_NBYTES = 4096
 _MAX_ROUTING_ID_NBYTES = 255
 
 
-class PeerRefusedError(RemoteProtocolError):
-    """The peer sent an ERROR command; it needs none from us."""
-
-
 class Session:
     """The state of a conversation with one peer.
 
     Attributes:
         control: Greeting and commands to be written; the driver takes them away.
+        is_refused: Whether the peer sent an ERROR command; it needs none from us.
         is_up: Whether both sides have said READY.
         peer_routing_id: The id in the peer's READY, empty if it has none.
     """
@@ -47,6 +44,7 @@ class Session:
         "_kind",
         "_ready",
         "control",
+        "is_refused",
         "is_up",
         "peer_routing_id",
     )
@@ -63,6 +61,7 @@ class Session:
             properties.append((b"Identity", options.routing_id))
         self._ready = zmtp.encode_ready(properties)
         self.control = bytearray(zmtp.encode_greeting())
+        self.is_refused = False
         self.is_up = False
         self.peer_routing_id = b""
 
@@ -109,7 +108,8 @@ class Session:
             self._accept(zmtp.parse_metadata(data, offset), offset)
         elif name == b"ERROR":
             msg = f"peer refused: {zmtp.parse_error(data, offset)}"
-            raise PeerRefusedError(msg)
+            self.is_refused = True
+            raise RemoteProtocolError(msg)
         elif name == b"PING":
             context = zmtp.parse_ping(data, offset)
             if len(self.control) < _MAX_CONTROL_NBYTES:

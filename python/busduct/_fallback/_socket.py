@@ -114,7 +114,8 @@ class Socket:
         """Accept one message of one or more parts at once."""
         with self._reactor:
             message = self._exchange.to_message(parts)
-            if self._retry(functools.partial(self._exchange.send, message)):
+            full = self._retry(functools.partial(self._exchange.send, message))
+            if full is not None:
                 raise self._exchange.full_error(message)
 
     def send_many_nowait(self, messages: Sequence[Data]) -> int:
@@ -210,13 +211,10 @@ class Socket:
         return Operation(self._reactor, attempt)
 
     def _retry(self, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:
-        """Try; if it would have to wait, do what is ready and try once more."""
+        """Try; if it would have to wait, write what gathered and try once more."""
         result = attempt()
         if isinstance(result, WaitQueue):
-            if self._reactor.running is None:
-                self._reactor.process(0)
-            else:
-                self._reactor.flush()
+            self._reactor.flush()
             result = attempt()
         return result
 
@@ -228,21 +226,16 @@ class Socket:
     def _block(self, attempt: Callable[[], T | WaitQueue], timeout: float | None) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
+        is_over = False
         with self._reactor:
             while isinstance(result := self._retry(attempt), WaitQueue):
+                if is_over:
+                    raise WaitTimeoutError(timeout or 0.0)
                 if deadline is not None:
                     left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise WaitTimeoutError(timeout or 0.0)
+                    is_over = left <= 0
                 self._reactor.process(left)
             return result
-
-    def __del__(self) -> None:
-        pattern = getattr(self, "_pattern", None)
-        if pattern is not None and pattern.state is State.OPEN:
-            # Any thread may run this, amid any call.
-            linger = pattern.options.linger
-            self._reactor.adopt(functools.partial(pattern.close, linger))
 
     def __enter__(self) -> Self:
         return self
