@@ -1,0 +1,133 @@
+"""libzmq's heartbeats: each PING is answered, and no connection is lost for want of it.
+
+A relay between the two counts the commands that go by.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import ModuleType, TracebackType
+from typing import Self
+
+import pytest
+import zmq
+from tests.interop.libzmq import Foreign, bind, to_ours, to_theirs
+from tests.transport.waiting import eventually
+
+HEARTBEAT = {"HEARTBEAT_IVL": 20, "HEARTBEAT_TIMEOUT": 1000, "HEARTBEAT_TTL": 1000}
+NUM_PINGS = 25
+
+PAIRS = [("PULL", "PUSH"), ("PUSH", "PULL"), ("ROUTER", "DEALER"), ("DEALER", "ROUTER")]
+
+
+class Relay:
+    """Pass TCP connections on to `target`, counting occurrences in each direction."""
+
+    def __init__(self, target: str) -> None:
+        self._host, _, port = target.removeprefix("tcp://").rpartition(":")
+        self._port = int(port)
+        self._exits = AsyncExitStack()
+        self.num_pings = 0
+        self.num_pongs = 0
+
+    async def __aenter__(self) -> Self:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._pumps = await self._exits.enter_async_context(asyncio.TaskGroup())
+        await self._exits.enter_async_context(server)
+        self.endpoint = "tcp://{}:{}".format(*server.sockets[0].getsockname())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._exits.__aexit__(exc_type, exc, tb)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        onward = await asyncio.open_connection(self._host, self._port)
+        self._pumps.create_task(self._pump(reader, onward[1]))
+        self._pumps.create_task(self._pump(onward[0], writer))
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65_536):
+            self.num_pings += data.count(b"\x04PING")
+            self.num_pongs += data.count(b"\x04PONG")
+            writer.write(data)
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(("our_kind", "their_kind"), PAIRS)
+@pytest.mark.parametrize("ours_binds", [True, False], ids=["we bind", "they bind"])
+async def test_heartbeats_are_answered_on_an_idle_connection(
+    backend: ModuleType,
+    foreign: Foreign,
+    our_kind: str,
+    their_kind: str,
+    ours_binds: bool,
+) -> None:
+    async with backend.Context() as ctx:
+        ours = ctx.socket(getattr(backend, our_kind))
+        theirs = foreign.socket(getattr(zmq, their_kind), **HEARTBEAT)
+        events = foreign.watch(theirs)
+        bound = ours.bind if ours_binds else lambda at: bind(theirs, at)
+        async with Relay(bound("tcp://127.0.0.1:0")) as relay:
+            (theirs if ours_binds else ours).connect(relay.endpoint)
+            await eventually(lambda: relay.num_pongs >= NUM_PINGS)
+            messages = [[b"%d" % index] for index in range(100)]
+            if our_kind in ("PUSH", "DEALER"):
+                received = await to_theirs(ours, theirs, messages)
+            else:
+                received = await to_ours(theirs, ours, messages)
+            assert [parts[-1:] for parts in received] == messages
+            assert ours.statistics().num_disconnected == 0
+            assert ours.statistics().num_protocol_errors == 0
+            assert events.counts[zmq.EVENT_DISCONNECTED] == 0
+            foreign.close()
+            await ctx.aclose()
+
+
+async def test_heartbeats_between_messages_disturb_no_message(
+    backend: ModuleType, foreign: Foreign
+) -> None:
+    async with backend.Context() as ctx:
+        ours = ctx.socket(backend.ROUTER)
+        theirs = foreign.socket(zmq.DEALER, **HEARTBEAT)
+        async with Relay(ours.bind("tcp://127.0.0.1:0")) as relay:
+            theirs.connect(relay.endpoint)
+            num_rounds = 0
+            while relay.num_pongs < NUM_PINGS:
+                request = [b"%d" % num_rounds, bytes(num_rounds % 600)]
+                received = await to_ours(theirs, ours, [request])
+                assert received[0][1:] == request
+                assert await to_theirs(ours, theirs, received) == [request]
+                num_rounds += 1
+            assert num_rounds > NUM_PINGS
+            assert ours.statistics().num_connected == 1
+            foreign.close()
+            await ctx.aclose()
+
+
+async def test_connection_that_stalled_past_the_timeout_is_made_again(
+    backend: ModuleType, foreign: Foreign
+) -> None:
+    async with backend.Context() as ctx:
+        ours = ctx.socket(backend.PULL)
+        endpoint = ours.bind("tcp://127.0.0.1:0")
+        theirs = foreign.socket(
+            zmq.PUSH, HEARTBEAT_IVL=20, HEARTBEAT_TIMEOUT=60, RECONNECT_IVL=20
+        )
+        events = foreign.watch(theirs)
+        theirs.connect(endpoint)
+        theirs.send(b"before")
+        assert await ours.recv() == b"before"
+        # The loop stands still, so nothing answers.
+        events.wait_for(zmq.EVENT_DISCONNECTED)
+        await eventually(lambda: ours.statistics().num_connected == 2)
+        theirs.send(b"after")
+        assert await ours.recv() == b"after"
