@@ -3,6 +3,8 @@
 import asyncio
 import glob
 import os
+import random
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -240,6 +242,43 @@ async def test_cancelling_frees_the_slot(make_config: MakeConfig) -> None:
                 await task
         async with asyncio.timeout(2.0):
             assert (await engine.complete("x", greedy(2))).text == "yz"
+
+
+async def test_requests_given_up_at_any_time_leave_the_others_right(
+    make_config: MakeConfig,
+) -> None:
+    rng = random.Random(3)
+
+    async def read(engine: Engine, prompt: str, pieces: int) -> str:
+        text = ""
+        async with aclosing(engine.generate(prompt, greedy(60))) as outputs:
+            async for output in outputs:
+                text += output.text
+                pieces -= 1
+                if not pieces:
+                    break
+        return text
+
+    async with Engine(make_config(max_batch_size=4, max_batch_tokens=8)) as engine:
+        wanted = [
+            ("abcdefgh"[: rng.randint(1, 8)], rng.randint(0, 60)) for _ in range(150)
+        ]
+        tasks = [asyncio.create_task(read(engine, *pair)) for pair in wanted]
+        for task in rng.sample(tasks, 40):
+            await asyncio.sleep(0)
+            task.cancel()
+        texts = await asyncio.gather(*tasks, return_exceptions=True)
+        assert engine.health().num_running == 0
+        for (prompt, _), text in zip(wanted, texts, strict=True):
+            if isinstance(text, str):
+                assert alphabet(prompt, 60).startswith(text)
+            else:
+                assert isinstance(text, asyncio.CancelledError)
+        # Of the model's slots, none is left in use.
+        after = await asyncio.gather(
+            *(engine.complete("a", greedy(20)) for _ in range(8))
+        )
+        assert {output.text for output in after} == {alphabet("a", 20)}
 
 
 async def test_abort_ends_running_and_waiting_requests(make_config: MakeConfig) -> None:

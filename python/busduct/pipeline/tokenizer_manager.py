@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +16,8 @@ from busduct.errors import (
     WorkerError,
 )
 from busduct.pipeline._malformed import MalformedMessages
-from busduct.pipeline._types import FinishReason, GenerateOutput, SamplingParams
+from busduct.pipeline._running_request import RunningRequest
+from busduct.pipeline._types import GenerateOutput, SamplingParams
 from busduct.pipeline.messages import (
     AbortReq,
     BatchStrOutput,
@@ -42,48 +42,6 @@ _log = logging.getLogger("busduct.pipeline.tokenizer")
 
 MAX_RID_CHARS = 128
 RECONNECT_MAX = 0.2
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """A request that runs, and what its reader has not taken yet.
-
-    The text waits in one piece, so a slow reader costs its text and no more.
-    """
-
-    rid: str
-    wire_rid: str
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    text: str = ""
-    token_ids: list[int] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    error: BusductError | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.finish_reason is not None or self.error is not None
-
-    def take(self) -> GenerateOutput | None:
-        """Return the piece that waits; raise the error behind it, if any."""
-        self.wake.clear()
-        if not self.token_ids and self.finish_reason is None:
-            if self.error is not None:
-                raise self.error
-            return None
-        output = GenerateOutput(
-            rid=self.rid,
-            text=self.text,
-            token_ids=self.token_ids,
-            finish_reason=self.finish_reason,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-        )
-        self.text, self.token_ids = "", []
-        if self.error is not None:
-            self.wake.set()
-        return output
 
 
 class TokenizerManager:
@@ -123,7 +81,7 @@ class TokenizerManager:
         self._on_pong = on_pong
         self._on_request = on_request
         self._on_broken = on_broken
-        self._requests: dict[str, _Request] = {}
+        self._requests: dict[str, RunningRequest] = {}
         self._wire_rids: dict[str, str] = {}
         self._numbers = itertools.count()
         self._idle = asyncio.Event()
@@ -239,7 +197,7 @@ class TokenizerManager:
 
     def _submit(
         self, tokens: list[int], params: SamplingParams, rid: str | None
-    ) -> _Request:
+    ) -> RunningRequest:
         number = next(self._numbers)
         rid = f"request-{number}" if rid is None else rid
         if not 0 < len(rid) <= MAX_RID_CHARS or not rid.isprintable():
@@ -249,7 +207,7 @@ class TokenizerManager:
             msg = f"request {rid!r} is running already"
             raise RequestError(msg, code="duplicate_rid", param="rid")
         # The number keeps late messages about an ended request from the next of its id.
-        request = _Request(rid, f"{rid}#{number}")
+        request = RunningRequest(rid, f"{rid}#{number}")
         message = TokenizedGenerateReqInput(
             request.wire_rid, self.epoch, tokens, params
         )
@@ -264,7 +222,7 @@ class TokenizerManager:
         self._on_request()
         return request
 
-    def _forget(self, request: _Request) -> None:
+    def _forget(self, request: RunningRequest) -> None:
         if self._requests.pop(request.wire_rid, None) is not None:
             del self._wire_rids[request.rid]
         if not self._requests:
@@ -274,7 +232,7 @@ class TokenizerManager:
         for request in list(self._requests.values()):
             self._end(request, make_error())
 
-    def _end(self, request: _Request, error: BusductError | None = None) -> None:
+    def _end(self, request: RunningRequest, error: BusductError | None = None) -> None:
         request.error = error
         request.wake.set()
         self._forget(request)
