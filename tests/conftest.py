@@ -12,8 +12,13 @@ from types import ModuleType
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from busduct._backend import load_backend
+
+# On a busy machine one example may take long without being wrong.
+settings.register_profile("busduct", deadline=None)
+settings.load_profile("busduct")
 
 # Generous: it only turns a test that hangs into one that says where.
 ASYNC_TEST_SECONDS = 60.0

@@ -6,8 +6,9 @@ import socket
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
-from busduct._fallback._link import Link, configure_stream
+from busduct._fallback._link import Link
 from busduct._fallback._listener import Listener, is_other_user
+from busduct._fallback._stream import configure_stream
 from busduct.errors import AuthError
 
 if TYPE_CHECKING:

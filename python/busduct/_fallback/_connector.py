@@ -8,8 +8,9 @@ from selectors import EVENT_WRITE
 from typing import TYPE_CHECKING
 
 from busduct._fallback._endpoint import Endpoint
-from busduct._fallback._link import Link, configure_stream
+from busduct._fallback._link import Link
 from busduct._fallback._reactor import Timer
+from busduct._fallback._stream import configure_stream
 
 if TYPE_CHECKING:
     from busduct._fallback._pattern import Pattern

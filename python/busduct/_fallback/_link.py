@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from busduct._fallback._options import message_cost
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._session import Session
+from busduct._fallback._stream import has_ended
 from busduct._fallback._waiting import WaitQueue
 from busduct._fallback._zmtp import encode_error
 from busduct.errors import BusductError, PeerLostError, RemoteProtocolError
@@ -17,21 +18,10 @@ if TYPE_CHECKING:
     from busduct._fallback._connector import Connector
     from busduct._fallback._pattern import Pattern
 
-__all__ = ["Link", "configure_stream"]
+__all__ = ["Link"]
 
 # Bytes queued after which a link is written without waiting for the turn's end.
 _FLUSH_COST: Final = 64 << 10
-# What the kernel may hold of a stream. More hides a slow reader from the marks.
-_KERNEL_BUFFER_NBYTES: Final = 1 << 20
-
-
-def configure_stream(sock: socket.socket) -> None:
-    """Set the options of a stream that is to carry a link."""
-    sock.setblocking(False)
-    if sock.family == socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_NBYTES)
-    else:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Link:
@@ -200,7 +190,7 @@ class Link:
         if self._sock is None or self.is_severed or self._is_blocked:
             return
         done = Written()
-        if self.outbox and self._has_ended(self._sock):
+        if self.outbox and has_ended(self._sock):
             self._lose_writing()
             return
         try:
@@ -212,18 +202,6 @@ class Link:
         if done.num_messages:
             self._pattern.on_written(self, done)
         self._watch()
-
-    def _has_ended(self, sock: socket.socket) -> bool:
-        """Whether the peer ended the stream and all it sent was read.
-
-        TCP would still take what is written then, and lose it; a Unix socket refuses.
-        """
-        if sock.family == socket.AF_UNIX:
-            return False
-        try:
-            return not sock.recv(1, socket.MSG_PEEK)
-        except OSError:
-            return False
 
     def _write(self, sock: socket.socket, done: Written) -> bool:
         """Write one batch; return whether there was one."""
