@@ -1,0 +1,10 @@
+//! Sockets through the public face of a context, all in one process.
+
+mod binding;
+mod closing;
+mod delivery;
+mod drive;
+mod ending;
+mod hostile;
+mod marks;
+mod raw;
