@@ -98,7 +98,7 @@ async def test_process_that_hangs_is_killed_and_its_requests_end(
 
 
 async def test_busy_processes_are_not_taken_for_hung(make_config: MakeConfig) -> None:
-    async with Engine(make_config("SlowRunner", stall_timeout=0.2)) as engine:
+    async with Engine(make_config("SlowRunner", stall_timeout=1.0)) as engine:
         assert (await engine.complete("a", LONG)).text == alphabet("a", 200)
         assert [p.num_restarts for p in engine.health().processes] == [0, 0]
 

@@ -58,6 +58,7 @@ def test_sampling_parameters_refuse_unknown_fields() -> None:
         ("start_timeout", -1.0),
         ("drain_timeout", math.inf),
         ("restart_window", math.nan),
+        ("stall_timeout", 0.0),
         ("runner", "module.Class"),
     ],
 )

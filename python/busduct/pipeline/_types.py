@@ -149,13 +149,10 @@ class EngineConfig(
             if getattr(self, name) < minimum:
                 msg = f"{name} is {getattr(self, name)}; it must be at least {minimum}"
                 raise ConfigError(msg)
-        for name in (
-            "start_timeout",
-            "drain_timeout",
-            "stall_timeout",
-            "stop_grace",
-            "restart_window",
-        ):
+        if not 0 < self.stall_timeout < math.inf:
+            msg = f"stall_timeout is {self.stall_timeout}; it must be finite, above 0"
+            raise ConfigError(msg)
+        for name in ("start_timeout", "drain_timeout", "stop_grace", "restart_window"):
             if not 0 <= getattr(self, name) < math.inf:
                 msg = (
                     f"{name} is {getattr(self, name)}; it must be finite and at least 0"

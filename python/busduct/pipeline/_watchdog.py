@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 
 __all__ = ["Watchdog"]
 
+# Share of the interval by which a timer may be late and still judge.
+LATE = 0.1
+
 
 class Watchdog:
     """Ask the processes for a sign of life, but only while requests run.
@@ -52,15 +55,19 @@ class Watchdog:
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._interval, self._tick)
+        due = loop.time() + self._interval
+        self._timer = loop.call_at(due, self._tick, due)
 
-    def _tick(self) -> None:
+    def _tick(self, due: float) -> None:
         self._timer = None
         awaited, self._awaited = self._awaited, {}
         if not self._is_busy():
             return
-        for name, generation in awaited.items():
-            self._on_stall(name, generation)
+        # A loop that was held up itself has not read the answers yet.
+        late = asyncio.get_running_loop().time() - due
+        if late < LATE * self._interval:
+            for name, generation in awaited.items():
+                self._on_stall(name, generation)
         self._number += 1
         self._awaited = dict(self._ask(self._number))
         self._schedule()
