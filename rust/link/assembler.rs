@@ -194,7 +194,7 @@ impl<B: Buffer> Assembler<B> {
     #[inline]
     fn check(&mut self, header: &Header) -> Result<(), Error> {
         if header.command {
-            return self.check_command(header);
+            return check_command(header);
         }
         let limit = self.limits.max_message_bytes;
         let size = self.message_nbytes.saturating_add(header.nbytes);
@@ -212,17 +212,15 @@ impl<B: Buffer> Assembler<B> {
         self.message_nbytes = size;
         Ok(())
     }
+}
 
-    fn check_command(&self, header: &Header) -> Result<(), Error> {
-        if !self.parts.is_empty() {
-            return Err(Error::malformed(self.offset, "command amid a message"));
-        }
-        if header.nbytes > MAX_COMMAND_BYTES {
-            let (size, limit) = (header.nbytes, MAX_COMMAND_BYTES);
-            return Err(Error::TooLarge { size, limit, unit: "bytes" });
-        }
-        Ok(())
+/// A command may stand between the parts of a message: libzmq puts its PINGs there.
+fn check_command(header: &Header) -> Result<(), Error> {
+    if header.nbytes > MAX_COMMAND_BYTES {
+        let (size, limit) = (header.nbytes, MAX_COMMAND_BYTES);
+        return Err(Error::TooLarge { size, limit, unit: "bytes" });
     }
+    Ok(())
 }
 
 fn out_of_memory(header: &Header) -> Error {

@@ -155,6 +155,24 @@ proptest! {
     }
 
     #[test]
+    fn command_between_two_parts_comes_first_and_leaves_the_message_whole(
+        parts in prop::collection::vec(part(), 2..=MAX_PARTS),
+        body in prop::collection::vec(any::<u8>(), 0..300),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let mut stream = Vec::new();
+        let before = 1 + place.index(parts.len() - 1);
+        for (index, part) in parts.iter().enumerate() {
+            if index == before {
+                frame(&mut stream, &body, false, true);
+            }
+            frame(&mut stream, part, index + 1 < parts.len(), false);
+        }
+        let expected = vec![Unit::Command(body), Unit::Message(parts)];
+        prop_assert_eq!(units_of(&stream, LIMITS), Ok(expected));
+    }
+
+    #[test]
     fn large_parts_filled_in_place_give_what_was_sent(
         units in prop::collection::vec(unit(), 0..8),
         threshold in 1..50_000_usize,
@@ -283,11 +301,10 @@ fn reserved_flags_are_refused_where_they_stand() {
 }
 
 #[test]
-fn command_with_more_and_command_amid_a_message_are_refused() {
+fn command_with_more_is_refused() {
     let error = error_of(&[5, 0], LIMITS).0;
-    assert!(matches!(error, Error::Malformed { reason: "command with the MORE flag", .. }));
-    let error = error_of(&[1, 1, b'x', 4, 5], LIMITS).0;
-    assert!(matches!(error, Error::Malformed { reason: "command amid a message", .. }));
+    let reason = "command with the MORE flag";
+    assert_eq!(error, Error::Malformed { offset: START, reason });
 }
 
 #[test]
