@@ -47,9 +47,7 @@ def test_fallback_takes_the_arguments_of_the_stub(
 ) -> None:
     taken = inspect.signature(getattr(getattr(_fallback, cls), node.name)).parameters
     arguments = node.args
-    positional = [
-        p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY
-    ]
+    positional = [p for p in taken.values() if p.kind is not p.KEYWORD_ONLY]
     keyword = [p for p in taken.values() if p.kind is p.KEYWORD_ONLY]
     assert [p.name for p in positional] == [a.arg for a in arguments.args]
     assert [p.name for p in keyword] == [a.arg for a in arguments.kwonlyargs]

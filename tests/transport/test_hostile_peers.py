@@ -5,12 +5,13 @@ import os
 import resource
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from tests.transport.peers import GREETING, RawPeer, command, frame, ready
-from tests.transport.waiting import eventually
+from tests.transport.waiting import eventually, settle
 
 from busduct.errors import (
     BusductError,
@@ -22,6 +23,7 @@ from busduct.errors import (
 )
 
 LONG = b"\x02"
+MIB = 1 << 20
 SPOKEN_TO_END = GREETING + ready(b"PUSH")
 
 
@@ -47,6 +49,12 @@ async def with_an_honest_peer(
         assert await rx.recv() == b"after"
         assert rx.statistics().num_peers == 1
         return rx
+
+
+def resident_nbytes() -> int:
+    """Return how much memory of this process is in use at this moment."""
+    num_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return num_pages * resource.getpagesize()
 
 
 async def say(endpoint: str, data: bytes) -> None:
@@ -147,14 +155,13 @@ async def test_ten_million_empty_parts_cost_no_memory(
     async def flood(endpoint: str) -> None:
         async with await RawPeer.introduced(endpoint, b"PUSH") as peer:
             parts = frame(b"", 1) * 100_000
+            before = resident_nbytes()
             for _ in range(100):
                 await peer.send(parts)
             await peer.until_closed()
+            assert resident_nbytes() - before < 16 * MIB
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rx = await with_an_honest_peer(backend, address, flood)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 64 << 10, f"{grown} KiB"
     (error,) = rx.recent_errors()
     assert isinstance(error, FrameTooLargeError)
     assert (error.limit, error.unit) == (1024, "parts")
@@ -165,16 +172,15 @@ async def test_message_that_is_only_announced_costs_no_memory(
 ) -> None:
     async def announce(endpoint: str) -> None:
         peers = [await RawPeer.introduced(endpoint, b"PUSH") for _ in range(16)]
+        before = resident_nbytes()
         for peer in peers:
-            await peer.send(LONG + (1 << 29).to_bytes(8, "big") + b"begun")
+            await peer.send(LONG + (1 << 29).to_bytes(8, "big") + bytes(64 << 10))
+        await settle(100)
+        assert resident_nbytes() - before < 32 * MIB
         for peer in peers:
             await peer.close()
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rx = await with_an_honest_peer(backend, "tcp://127.0.0.1:0", announce)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 64 << 10, f"{grown} KiB"
-    await asyncio.sleep(0)
     assert all(isinstance(error, PeerLostError) for error in rx.recent_errors())
 
 
@@ -296,17 +302,22 @@ async def test_unknown_commands_are_ignored(backend: ModuleType) -> None:
             assert rx.recent_errors() == []
 
 
-async def test_peer_that_pings_and_never_reads_is_bounded(backend: ModuleType) -> None:
+async def test_peer_that_pings_and_never_reads_is_bounded(
+    backend: ModuleType, ipc: Callable[[str], str]
+) -> None:
     async def flood(endpoint: str) -> None:
         async with await RawPeer.introduced(endpoint, b"PUSH") as peer:
             pings = command(b"PING", b"\x00\x10" + b"x" * 16) * 10_000
-            for _ in range(50):
+            # The first of the answers go to the kernel's buffers.
+            for _ in range(10):
                 await peer.send(pings)
+            before = resident_nbytes()
+            for _ in range(40):
+                await peer.send(pings)
+            assert resident_nbytes() - before < 4 * MIB
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await with_an_honest_peer(backend, "tcp://127.0.0.1:0", flood)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 64 << 10, f"{grown} KiB"
+    # A Unix socket: TCP would hold all of the flood before anybody reads it.
+    await with_an_honest_peer(backend, ipc("a"), flood)
 
 
 async def test_message_to_a_push_is_dropped(backend: ModuleType) -> None:
@@ -369,6 +380,7 @@ async def test_listener_rests_while_descriptors_are_exhausted(
                 await asyncio.get_running_loop().sock_connect(
                     caller, ("127.0.0.1", port)
                 )
+            # Not a wait for anything: this is how long the processor must stay idle.
             spent = os.times().user + os.times().system
             await asyncio.sleep(0.3)
             assert os.times().user + os.times().system - spent < 0.15

@@ -107,6 +107,13 @@ def test_context_goes_from_one_loop_to_the_next(backend: ModuleType) -> None:
     asyncio.run(second())
 
 
+def test_wait_outside_asyncio_is_misuse(backend: ModuleType) -> None:
+    with backend.Context() as ctx:
+        rx = ctx.socket(backend.PULL)
+        with pytest.raises(LocalProtocolError, match="asyncio"):
+            next(iter(rx.recv().__await__()))
+
+
 def outcome_in_child(call: Callable[[], Any]) -> int:
     """Return 0 if `call` raises ForkedError in a forked child."""
     pid = os.fork()

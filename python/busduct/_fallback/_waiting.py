@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from busduct._fallback._reactor import Reactor
+from busduct.errors import LocalProtocolError
 
 __all__ = ["Operation", "WaitQueue"]
 
@@ -46,7 +47,11 @@ class WaitQueue:
         Args:
             again: It was woken in vain and takes its place at the front.
         """
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            msg = "no running asyncio loop; use the blocking call"
+            raise LocalProtocolError(msg)
+        future = loop.create_future()
         if again:
             self._futures.appendleft(future)
         else:
