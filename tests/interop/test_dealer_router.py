@@ -94,8 +94,7 @@ async def test_router_answers_libzmqs_req(
         ours, theirs = ctx.socket(backend.ROUTER), foreign.socket(zmq.REQ)
         join(ours, theirs, address, ours_binds)
         for body in (b"one", b"", b"three"):
-            theirs.send(body)
-            routing_id, *envelope = await ours.recv_multipart()
+            ((routing_id, *envelope),) = await to_ours(theirs, ours, [[body]])
             assert envelope == [b"", body]
             await ours.send_multipart([routing_id, b"", b"re: " + body])
             assert await recv(theirs) == [b"re: " + body]

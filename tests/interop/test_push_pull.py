@@ -90,7 +90,7 @@ async def test_send_many_keeps_order_at_libzmq(
     async with backend.Context() as ctx:
         ours, theirs = ctx.socket(backend.PUSH), foreign.socket(zmq.PULL)
         join(ours, theirs, address, ours_binds=True)
-        sending = asyncio.create_task(ours.send_many(numbers))
+        sending = asyncio.ensure_future(ours.send_many(numbers))
         received = await asyncio.to_thread(lambda: [theirs.recv() for _ in numbers])
         await sending
         assert received == numbers

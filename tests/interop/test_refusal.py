@@ -25,7 +25,7 @@ def curve_client() -> dict[str, bytes]:
 
 
 @needs_curve
-async def test_libzmq_that_asks_for_curve_is_refused(
+async def test_libzmq_that_asks_for_curve_gets_nothing_in_clear(
     backend: ModuleType, foreign: Foreign, address: str
 ) -> None:
     async with backend.Context() as ctx:
@@ -37,8 +37,8 @@ async def test_libzmq_that_asks_for_curve_is_refused(
         armed = foreign.socket(zmq.PUSH, **curve_client())
         armed.connect(endpoint)
         armed.send(b"for nobody")
-        (error, *_) = await eventually(ours.recent_errors)
-        assert isinstance(error, RemoteProtocolError)
+        # libzmq reads our mechanism before it tells its own, and hangs up.
+        await eventually(lambda: ours.statistics().num_handshakes_failed)
         assert await to_ours(honest, ours, MESSAGES) == MESSAGES
         assert ours.statistics().num_peers == 1
 
@@ -53,8 +53,7 @@ async def test_libzmq_that_serves_curve_is_not_spoken_to_in_clear(
         honest = foreign.socket(zmq.PULL)
         ours = ctx.socket(backend.PUSH, reconnect_interval=0.02)
         ours.connect(bind(armed, address))
-        (error, *_) = await eventually(ours.recent_errors)
-        assert isinstance(error, RemoteProtocolError)
+        await eventually(lambda: ours.statistics().num_handshakes_failed)
         ours.connect(bind(honest, address.replace("/a", "/b")))
         assert await to_theirs(ours, honest, MESSAGES) == MESSAGES
         assert armed.poll(0) == 0
