@@ -26,7 +26,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from austen_corpus import PACKAGE, Corpus, load_corpus
 from llama_jax import Parameters, Shape, Trainer, logits, token_losses
@@ -72,6 +79,11 @@ def prepare(corpus: Corpus) -> Data:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus.train, trainer)
+    # Every text begins as every chapter does.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A",
+        special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))],
+    )
     # Whole paragraphs from the start of the held-out part.
     end = corpus.held_out[0].rfind("\n\n", 0, SAMPLE_BYTES)
     sample_text = corpus.held_out[0][: end if end > 0 else None]
@@ -86,8 +98,7 @@ def prepare(corpus: Corpus) -> Data:
 
 def _encode(tokenizer: Tokenizer, chapters: list[str]) -> np.ndarray:
     """Join the chapters, an end-of-text token before each."""
-    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-    pieces = [[end_of_text, *e.ids] for e in tokenizer.encode_batch(chapters)]
+    pieces = [encoding.ids for encoding in tokenizer.encode_batch(chapters)]
     return np.concatenate(pieces).astype(np.int32)
 
 
@@ -139,7 +150,7 @@ def evaluate(weights: dict[str, np.ndarray], data: Data) -> dict[str, float]:
 def continue_text(parameters: Parameters, data: Data, prompt: str, seed: int) -> str:
     """Continue a prompt by 80 tokens at temperature 0.8."""
     random = np.random.default_rng(seed)
-    ids = [0, *data.tokenizer.encode(prompt).ids]
+    ids = data.tokenizer.encode(prompt).ids
     forward = jax.jit(logits, static_argnames="shape")
     for _ in range(80):
         padded = np.zeros((1, 128), np.int32)

@@ -187,7 +187,7 @@ def test_empty_batch_gives_no_rows(runner):
 def test_perplexity_of_the_held_out_sample_is_the_recorded_one(tokenizer):
     text = (DATA / "held_out.txt").read_text().rstrip("\n")
     recorded = json.loads((DATA / "held_out.json").read_text())["perplexity"]
-    ids = [0, *tokenizer.encode(text).ids]
+    ids = tokenizer.encode(text).ids
     runner = NumpyModelRunner.load()
     length = runner.context_length
     windows = [ids[i : i + length + 1] for i in range(0, len(ids) - 1, length)]
@@ -210,7 +210,7 @@ def test_generated_text_is_made_of_words(runner, tokenizer):
     About 73 % of the words in the novels are in it, and 25 % of those in random tokens.
     """
     known = set(re.findall(r"[a-z]+", (DATA / "held_out.txt").read_text().lower()))
-    ids = [0, *tokenizer.encode("It is a truth universally acknowledged").ids]
+    ids = tokenizer.encode("It is a truth universally acknowledged").ids
     start, sent = len(ids), 0
     random = np.random.default_rng(5)
     for _ in range(150):

@@ -175,7 +175,8 @@ class TokenizerManager:
         # What cannot fit is not worth tokenizing, which blocks the loop.
         if nbytes >= self.context_length * self._longest_token:
             raise self._too_long(f"prompt of {nbytes} bytes")
-        encoding = self.tokenizer.encode(prompt, add_special_tokens=False)
+        # The model's own beginning, where its tokenizer has one, is part of the prompt.
+        encoding = self.tokenizer.encode(prompt, add_special_tokens=bool(prompt))
         return self._check_tokens(encoding.ids)
 
     def _check_tokens(self, tokens: Sequence[int]) -> list[int]:
