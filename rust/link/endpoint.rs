@@ -60,14 +60,17 @@ impl Endpoint {
         let Some((host, port)) = address.rsplit_once(':') else {
             return fail("the port is missing");
         };
-        let Ok(port) = port.parse() else {
+        // NB: parsing a number takes a sign as well.
+        let digits = Some(port).filter(|port| !port.starts_with('+'));
+        let Some(port) = digits.and_then(|digits| digits.parse().ok()) else {
             return fail("the port is not a number from 0 to 65535");
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        if host.is_empty() || (bare.is_none() && host.contains(':')) {
+        let name = bare.unwrap_or(host);
+        if name.is_empty() || name.contains(['[', ']']) || bare.is_some() != name.contains(':') {
             return fail("the host is missing, or an IPv6 address without brackets");
         }
-        Ok(Self::Tcp { host: bare.unwrap_or(host).into(), port })
+        Ok(Self::Tcp { host: name.into(), port })
     }
 
     /// The socket addresses behind a TCP endpoint; looking up a name may block.
@@ -119,6 +122,10 @@ mod tests {
             "tcp://:1",
             "tcp://h:",
             "tcp://h:65536",
+            "tcp://h:+1",
+            "tcp://[]:1",
+            "tcp://[h]:1",
+            "tcp://[[::1]]:1",
             "tcp://::1:80",
             "udp://h:1",
         ] {

@@ -2,18 +2,22 @@
 
 mod assembler;
 mod buffer;
+mod closed;
 mod endpoint;
+mod inbound;
 mod listener;
 mod message;
+mod outbound;
 mod outbox;
 mod peer;
 mod stream;
 
 pub use assembler::{Assembler, Item, Limits};
 pub use buffer::{Buffer, Filling, OutOfMemory};
+pub use closed::Closed;
 pub use endpoint::{Endpoint, EndpointError, MAX_IPC_PATH_BYTES};
 pub use listener::{BindError, Listener};
 pub use message::{Message, PART_OVERHEAD_BYTES};
 pub use outbox::{Marks, Outbox};
-pub use peer::{Closed, Link, Origin, Phase};
+pub use peer::{Link, Origin, Phase};
 pub use stream::Stream;

@@ -1,0 +1,90 @@
+//! Where sockets listen and connect.
+
+use std::os::fd::AsFd;
+
+use super::connector::Connector;
+use super::{Bound, Context, SetupError};
+use crate::link::{Buffer, Endpoint, Listener};
+use crate::socket::{ConnectorKey, ListenerKey, Socket, SocketKey, State};
+
+impl<B: Buffer> Context<B> {
+    fn open_socket(&mut self, key: SocketKey) -> Result<&mut Socket<B>, SetupError> {
+        let socket = self.sockets.get_mut(key);
+        socket.filter(|socket| socket.state == State::Open).ok_or(SetupError::Closed)
+    }
+
+    /// Listen; return the endpoint really bound.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`].
+    pub fn bind(
+        &mut self,
+        key: SocketKey,
+        endpoint: &str,
+        insecure: bool,
+    ) -> Result<String, SetupError> {
+        self.open_socket(key)?;
+        let parsed = Endpoint::parse(endpoint)?;
+        let listener = Listener::bind(&parsed, insecure)
+            .map_err(|error| SetupError::Bind { endpoint: endpoint.into(), error })?;
+        let real = listener.endpoint().to_string();
+        let bound = self.bound.insert(Bound { listener, socket: key });
+        self.poller.add_listener(bound, self.bound[bound].listener.as_fd())?;
+        let socket = self.open_socket(key)?;
+        socket.listeners.push(bound);
+        socket.last_endpoint.clone_from(&real);
+        Ok(real)
+    }
+
+    /// Stop listening; peers already accepted stay.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::NotThere`].
+    pub fn unbind(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
+        let listeners = self.open_socket(key)?.listeners.clone();
+        let is_there = |bound: &ListenerKey| self.bound[*bound].listener.endpoint() == endpoint;
+        let Some(bound) = listeners.into_iter().find(is_there) else {
+            return Err(SetupError::NotThere { endpoint: endpoint.into() });
+        };
+        self.open_socket(key)?.listeners.retain(|&other| other != bound);
+        self.bound.remove(bound);
+        Ok(())
+    }
+
+    /// Connect, now and whenever the connection is lost. An attempt that fails is
+    /// repeated, not reported.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::Closed`] and [`SetupError::Endpoint`].
+    pub fn connect(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
+        let endpoint = Endpoint::parse(endpoint)?;
+        self.open_socket(key)?;
+        let connector = self.connectors.insert(Connector::new(key, endpoint));
+        self.open_socket(key)?.connectors.push(connector);
+        self.attempt(connector);
+        self.arm_timer();
+        Ok(())
+    }
+
+    /// End a connection; what it had not sent goes to the next peer.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::NotThere`].
+    pub fn disconnect(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
+        let connectors = self.open_socket(key)?.connectors.clone();
+        let is_there =
+            |found: &ConnectorKey| self.connectors[*found].endpoint.to_string() == endpoint;
+        let Some(found) = connectors.into_iter().find(is_there) else {
+            return Err(SetupError::NotThere { endpoint: endpoint.into() });
+        };
+        if let Some(link) = self.connectors[found].link {
+            self.flush_link(link);
+        }
+        self.forget_connector(found);
+        Ok(())
+    }
+}

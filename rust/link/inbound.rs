@@ -1,0 +1,170 @@
+//! What a peer sends: read, parsed, and acted upon.
+
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::{Buffer, Closed, Filling, Item, Link, Phase};
+use crate::zmtp::{Command, Error, GREETING_BYTES, check_greeting, encode_pong, encode_ready};
+
+/// A frame of which at least this much is missing is read straight into its buffer.
+const DIRECT_READ_BYTES: usize = 32 << 10;
+/// What is read where a large frame's header is expected: the less of its body comes with
+/// it, the less is copied.
+const HEADER_READ_BYTES: usize = 4 << 10;
+/// Bytes after which one link lets the others have their turn.
+const READ_BUDGET_BYTES: usize = 1 << 20;
+/// Answers to PINGs that may wait to be written; a peer that floods loses the rest.
+const MAX_CONTROL_BYTES: usize = 4096;
+
+impl<B: Buffer> Link<B> {
+    /// Read what is there, up to a budget, and parse it as far as the marks allow.
+    pub(crate) fn on_readable(&mut self, scratch: &mut [u8]) -> Result<(), Closed> {
+        let mut budget = READ_BUDGET_BYTES;
+        while self.wants_read() && budget > 0 {
+            let (read, offered) = match self.read_once(scratch) {
+                Ok(read) => read,
+                Err(Closed::System(Errno::AGAIN | Errno::INTR)) => return Ok(()),
+                Err(closed) => return Err(closed),
+            };
+            if read == 0 {
+                let cut = self.assembler.is_amid_message();
+                return Err(if cut { Closed::AmidMessage } else { Closed::Eof });
+            }
+            if read < offered {
+                return Ok(());
+            }
+            budget = budget.saturating_sub(read);
+        }
+        Ok(())
+    }
+
+    fn read_once(&mut self, scratch: &mut [u8]) -> Result<(usize, usize), Closed> {
+        let Some(stream) = &self.stream else {
+            return Err(Closed::Eof);
+        };
+        if self.phase == Phase::Draining {
+            return Ok((stream.read(scratch)?, scratch.len()));
+        }
+        if let Some(filling) = self.assembler.large_part(DIRECT_READ_BYTES) {
+            let offered = filling.missing();
+            let read = filling.read_from(stream.as_fd())?;
+            self.assembler.advance(read);
+            self.expects_large = true;
+            if read == offered {
+                self.parse(&mut &[][..])?;
+            }
+            return Ok((read, offered));
+        }
+        let limit = if self.expects_large { HEADER_READ_BYTES } else { scratch.len() };
+        self.expects_large = false;
+        let read = stream.read(&mut scratch[..limit])?;
+        self.consume(&scratch[..read])?;
+        Ok((read, limit))
+    }
+
+    fn consume(&mut self, mut input: &[u8]) -> Result<(), Closed> {
+        if self.phase == Phase::Greeting {
+            let wanted = (GREETING_BYTES - self.greeting.len()).min(input.len());
+            self.greeting.extend_from_slice(&input[..wanted]);
+            input = &input[wanted..];
+            if !check_greeting(&self.greeting)? {
+                return Ok(());
+            }
+            encode_ready(&mut self.control, self.kind, &self.routing_id);
+            self.phase = Phase::Handshake;
+        }
+        self.parse(&mut input)?;
+        if !input.is_empty() {
+            self.stash = input.to_vec();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn has_inbox_room(&self) -> bool {
+        self.marks.admit(self.inbox.len(), self.inbox_cost, 0)
+    }
+
+    fn parse(&mut self, input: &mut &[u8]) -> Result<(), Closed> {
+        while self.has_inbox_room() {
+            match self.assembler.next(input)? {
+                None => break,
+                Some(Item::Message(message)) if self.phase == Phase::Up => {
+                    self.inbox_cost += message.cost();
+                    self.inbox.push_back(message);
+                }
+                Some(Item::Message(_)) => {
+                    let offset = self.assembler.offset();
+                    return Err(Error::malformed(offset, "message before READY").into());
+                }
+                Some(Item::Command(body)) => self.on_command(&body)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_command(&mut self, body: &[u8]) -> Result<(), Error> {
+        let offset = self.assembler.offset();
+        match Command::parse(body, offset)? {
+            Command::Ready(_) if self.phase == Phase::Up => {
+                return Err(Error::malformed(offset, "second READY"));
+            }
+            Command::Ready(ready) => {
+                if !self.kind.accepts(ready.socket_type) {
+                    return Err(Error::refused(format!(
+                        "socket type {} does not speak with {}",
+                        self.kind.name(),
+                        String::from_utf8_lossy(ready.socket_type).escape_debug()
+                    )));
+                }
+                self.peer_routing_id = ready.identity.into();
+                self.phase = Phase::Up;
+            }
+            Command::Error(reason) => {
+                let reason = String::from_utf8_lossy(reason);
+                let text = format!("peer refused: {}", reason.escape_debug());
+                return Err(Error::refused(text));
+            }
+            Command::Ping { context } => {
+                if self.control.len() < MAX_CONTROL_BYTES {
+                    encode_pong(&mut self.control, context);
+                }
+            }
+            Command::Pong | Command::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Drop the messages that were received and not taken, and go on behind them.
+    pub(crate) fn skip_messages(&mut self) -> Result<(), Closed> {
+        loop {
+            self.inbox.clear();
+            self.inbox_cost = 0;
+            if self.stash.is_empty() {
+                return Ok(());
+            }
+            // NB: what is held back may end amid a frame, so it cannot just be dropped.
+            self.parse_stash()?;
+        }
+    }
+
+    /// Parse bytes that were held back, as far as the marks allow. Call it when the inbox
+    /// is low.
+    pub(crate) fn parse_stash(&mut self) -> Result<(), Closed> {
+        if self.stash.is_empty() {
+            return Ok(());
+        }
+        let stash = std::mem::take(&mut self.stash);
+        let mut rest = &stash[self.stash_at..];
+        let parsed = self.parse(&mut rest);
+        self.stash_at = stash.len() - rest.len();
+        // NB: what follows an error is not to be parsed again.
+        if rest.is_empty() || parsed.is_err() {
+            self.stash_at = 0;
+        } else {
+            self.stash = stash;
+        }
+        parsed
+    }
+}

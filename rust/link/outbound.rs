@@ -1,0 +1,87 @@
+//! What is sent to a peer: commands first, then messages, as far as the kernel takes them.
+
+use std::io::IoSlice;
+
+use rustix::io::Errno;
+
+use super::outbox::Written;
+use super::{Buffer, Closed, Link, Phase, Stream};
+
+impl<B: Buffer> Link<B> {
+    /// The stream became writable: a connection is made, or the kernel has room.
+    pub(crate) fn on_writable(&mut self) -> Result<(), Closed> {
+        self.blocked = false;
+        if self.phase == Phase::Connecting
+            && let Some(stream) = &self.stream
+        {
+            stream.connect_result()?;
+            self.phase = Phase::Greeting;
+        }
+        Ok(())
+    }
+
+    /// Write until all is written or the kernel takes no more.
+    pub(crate) fn flush(&mut self, scratch: &mut Vec<u8>) -> Result<Written, Closed> {
+        let mut total = Written::default();
+        if !self.outbox.is_empty() && self.stream.as_ref().is_some_and(Stream::has_ended) {
+            return Err(Closed::Eof);
+        }
+        while !self.blocked && !self.severed && !self.is_flushed() {
+            if !self.control.is_empty() && !self.outbox.is_amid_message() {
+                self.flush_control()?;
+                continue;
+            }
+            if self.outbox.is_empty() || self.phase != Phase::Up {
+                break;
+            }
+            let only_first = !self.control.is_empty();
+            let done = self.write_messages(scratch, only_first)?;
+            total.num_messages += done.num_messages;
+            total.nbytes += done.nbytes;
+        }
+        Ok(total)
+    }
+
+    fn write_messages(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        only_first: bool,
+    ) -> Result<Written, Closed> {
+        let Some(stream) = &self.stream else {
+            return Ok(Written::default());
+        };
+        let write = |slices: &[IoSlice<'_>]| stream.write(slices);
+        match self.outbox.write_batch(scratch, only_first, write) {
+            Ok((written, all)) => {
+                self.has_sent = true;
+                self.blocked = !all;
+                Ok(written)
+            }
+            Err(Errno::AGAIN) => {
+                self.blocked = true;
+                Ok(Written::default())
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    pub(super) fn flush_control(&mut self) -> Result<(), Closed> {
+        let Some(stream) = &self.stream else {
+            return Ok(());
+        };
+        let rest = &self.control[self.control_at..];
+        match stream.write(&[IoSlice::new(rest)]) {
+            Ok(taken) if taken == rest.len() => {
+                self.control.clear();
+                self.control_at = 0;
+            }
+            Ok(taken) => {
+                self.control_at += taken;
+                self.blocked = true;
+            }
+            Err(Errno::AGAIN) => self.blocked = true,
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+}
