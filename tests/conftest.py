@@ -70,13 +70,17 @@ def _uvloop_is_warm() -> None:
 @pytest.fixture
 def no_leaks(_uvloop_is_warm: None) -> Iterator[None]:
     """Fail a test that leaves descriptors or child processes behind."""
-    gc.collect()
     fds, children = _open_fds(), _children()
+
+    def left() -> dict[str, str]:
+        return {fd: name for fd, name in _open_fds().items() if fd not in fds}
+
     yield
-    gc.collect()
     assert _children() <= children, "child processes are left"
-    left = {fd: name for fd, name in _open_fds().items() if fd not in fds}
-    assert not left, f"descriptors are left: {left}"
+    # Collecting takes longer than most tests do: only where it may matter.
+    if left():
+        gc.collect()
+    assert not left(), f"descriptors are left: {left()}"
 
 
 @pytest.fixture
@@ -84,7 +88,6 @@ def ipc_dir() -> Iterator[Path]:
     """Give a short path, and fail a test that leaves sockets in it."""
     with tempfile.TemporaryDirectory(prefix="bd-") as name:
         yield Path(name)
-        gc.collect()
         left = [path for path in Path(name).iterdir() if _is_socket(path)]
         assert not left, f"socket files are left: {left}"
 
