@@ -139,13 +139,14 @@ impl<B: Buffer> Link<B> {
     /// Drop the messages that were received and not taken, and go on behind them.
     pub(crate) fn skip_messages(&mut self) -> Result<(), Closed> {
         loop {
+            // NB: what is held back may end amid a frame, so it cannot just be dropped.
+            let parsed = self.parse_stash();
             self.inbox.clear();
             self.inbox_cost = 0;
+            parsed?;
             if self.stash.is_empty() {
                 return Ok(());
             }
-            // NB: what is held back may end amid a frame, so it cannot just be dropped.
-            self.parse_stash()?;
         }
     }
 

@@ -269,3 +269,15 @@ fn messages_to_a_socket_that_only_sends_are_dropped_however_they_are_cut() {
     assert_eq!(raw.take_frame(&mut context), b"wanted");
     assert_eq!(context.faults(push), []);
 }
+
+#[test]
+fn violation_behind_messages_to_a_socket_that_only_sends_leaves_nothing_behind() {
+    let (place, mut context) = (Place::new(), core());
+    let push = open_with(&mut context, Push, |options| options.hwm_messages = 2);
+    context.bind(push, &place.endpoint("p"), false).unwrap();
+    let mut raw = Raw::up(&mut context, &place.path("p"), Pull, b"");
+    raw.write(&[frame(b"unwanted", false).repeat(3), vec![8, 0]].concat());
+    raw.until_ended(&mut context);
+    assert_eq!(context.faults(push).len(), 1);
+    assert_eq!(context.statistics(push).num_recv_queued, 0);
+}
