@@ -7,6 +7,7 @@ all. Each checks its first hundred messages before the clock starts.
 """
 
 import argparse
+import importlib.util
 import json
 import platform
 import statistics
@@ -62,12 +63,15 @@ def parse_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.7, help="per measurement")
+    parser.add_argument("--seconds", type=float, default=0.6, help="per measurement")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--json", type=Path, help="write every run to this file")
     parser.add_argument("--plot", type=Path, help="draw the medians (needs matplotlib)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib")
+    return options
 
 
 def plan(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
