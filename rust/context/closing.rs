@@ -63,6 +63,14 @@ impl<B: Buffer> Context<B> {
         self.sockets.values().all(|socket| socket.state == State::Closed)
     }
 
+    /// Give the context's own descriptors back, if it is closed. Records stay readable;
+    /// [`Self::run_once`] fails from then on.
+    pub fn shut(&mut self) {
+        if self.is_closed() {
+            self.poller.shut();
+        }
+    }
+
     /// Close every socket with its own linger.
     pub fn close_all(&mut self) {
         for key in self.sockets.keys().collect::<Vec<_>>() {

@@ -268,8 +268,7 @@ impl<B: Buffer> Context<B> {
         } else if !is_empty {
             return;
         }
-        socket.set_ready(&mut self.links, key, false);
-        socket.links.retain(|&other| other != key);
+        socket.forget_link(&mut self.links, key);
         self.links.remove(key);
     }
 

@@ -114,8 +114,6 @@ impl<B: Buffer> Context<B> {
         if socket.kind() == SocketType::Router {
             message = addressed(self.links[link].link.peer_routing_id(), message)?;
         }
-        socket.counters.num_messages_received += 1;
-        socket.counters.num_bytes_received += message.nbytes() as u64;
         self.after_recv(key, link);
         Ok(Some(message))
     }

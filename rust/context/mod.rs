@@ -113,9 +113,9 @@ impl<B: Buffer> Context<B> {
         })
     }
 
-    /// Readable when [`Self::run_once`] has work.
+    /// Readable when [`Self::run_once`] has work; `None` once the context is shut.
     #[must_use]
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.fd()
     }
 

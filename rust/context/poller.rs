@@ -38,9 +38,15 @@ pub(crate) struct Ready {
 }
 
 #[derive(Debug)]
-pub(crate) struct Poller {
+struct Descriptors {
     epoll: OwnedFd,
     timer: OwnedFd,
+}
+
+#[derive(Debug)]
+pub(crate) struct Poller {
+    /// `None` once it is shut; every call fails from then on.
+    open: Option<Descriptors>,
     armed: Option<Instant>,
 }
 
@@ -50,20 +56,29 @@ impl Poller {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER_TOKEN), EventFlags::IN)?;
-        Ok(Self { epoll, timer, armed: None })
+        Ok(Self { open: Some(Descriptors { epoll, timer }), armed: None })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+    /// Give the descriptors back.
+    pub(crate) fn shut(&mut self) {
+        self.open = None;
+    }
+
+    fn open(&self) -> Result<&Descriptors> {
+        self.open.as_ref().ok_or(Errno::BADF)
+    }
+
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.open.as_ref().map(|open| open.epoll.as_fd())
     }
 
     pub(crate) fn add_listener(&self, key: ListenerKey, fd: BorrowedFd<'_>) -> Result<()> {
         let token = key.data().as_ffi() | LISTENER_BIT;
-        epoll::add(&self.epoll, fd, EventData::new_u64(token), EventFlags::IN)
+        epoll::add(&self.open()?.epoll, fd, EventData::new_u64(token), EventFlags::IN)
     }
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        epoll::delete(&self.epoll, fd)
+        epoll::delete(&self.open()?.epoll, fd)
     }
 
     /// Change what is watched of a link from `before` to `after`: readable, writable.
@@ -74,6 +89,7 @@ impl Poller {
         before: (bool, bool),
         after: (bool, bool),
     ) -> Result<()> {
+        let epoll = &self.open()?.epoll;
         let data = EventData::new_u64(key.data().as_ffi());
         let mut flags = EventFlags::empty();
         flags.set(EventFlags::IN, after.0);
@@ -82,12 +98,12 @@ impl Poller {
         if before == after {
             Ok(())
         } else if before == nothing {
-            epoll::add(&self.epoll, fd, data, flags)
+            epoll::add(epoll, fd, data, flags)
         } else if after == nothing {
             // NB: a descriptor in the set reports a hang-up whether it is asked or not.
-            epoll::delete(&self.epoll, fd)
+            epoll::delete(epoll, fd)
         } else {
-            epoll::modify(&self.epoll, fd, data, flags)
+            epoll::modify(epoll, fd, data, flags)
         }
     }
 
@@ -101,16 +117,18 @@ impl Poller {
         // Zero would disarm it.
         let value = left.map_or(Duration::ZERO, |left| left.max(Duration::from_nanos(1)));
         let spec = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(value) };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+        timerfd_settime(&self.open()?.timer, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }
 
     /// Note that the timer fired: it must be armed anew.
     pub(crate) fn disarm(&mut self) {
-        let mut count = [0; 8];
-        // It may have been set anew between the wait and here; then nothing is there.
-        let _ = rustix::io::read(&self.timer, &mut count);
         self.armed = None;
+        if let Ok(open) = self.open() {
+            let mut count = [0; 8];
+            // It may have been set anew between the wait and here; then nothing is there.
+            let _ = rustix::io::read(&open.timer, &mut count);
+        }
     }
 
     /// Wait for at most `timeout` (`None`: no bound); what is ready is put into `ready`.
@@ -118,7 +136,7 @@ impl Poller {
         ready.clear();
         let mut events = [MaybeUninit::uninit(); MAX_EVENTS];
         let timeout = timeout.map(timespec);
-        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+        match epoll::wait(&self.open()?.epoll, &mut events, timeout.as_ref()) {
             Ok((events, _)) => ready.extend(events.iter().map(decode)),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),

@@ -91,6 +91,8 @@ impl<B: Buffer> Link<B> {
             match self.assembler.next(input)? {
                 None => break,
                 Some(Item::Message(message)) if self.phase == Phase::Up => {
+                    self.received.0 += 1;
+                    self.received.1 += message.nbytes() as u64;
                     self.inbox_cost += message.cost();
                     self.inbox.push_back(message);
                 }

@@ -36,6 +36,8 @@ pub struct Link<B: Buffer> {
     pub(super) marks: Marks,
     pub(super) inbox: VecDeque<Message<B>>,
     pub(super) inbox_cost: usize,
+    /// Messages parsed, and their payload bytes.
+    pub(super) received: (u64, u64),
     /// Read and not parsed yet, because the inbox is full.
     pub(super) stash: Vec<u8>,
     pub(super) stash_at: usize,
@@ -74,6 +76,7 @@ impl<B: Buffer> Link<B> {
             marks,
             inbox: VecDeque::new(),
             inbox_cost: 0,
+            received: (0, 0),
             stash: Vec::new(),
             stash_at: 0,
             outbox: Outbox::new(),
@@ -98,6 +101,11 @@ impl<B: Buffer> Link<B> {
     /// Name a peer that has no id of its own.
     pub(crate) fn set_peer_routing_id(&mut self, id: Vec<u8>) {
         self.peer_routing_id = id;
+    }
+
+    /// Messages parsed since the start, and their payload bytes.
+    pub fn received(&self) -> (u64, u64) {
+        self.received
     }
 
     /// Messages parsed and not taken, and their cost.

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::error;
-use super::event_loop::{attach_to, running_loop, schedule_flush};
+use super::event_loop::{attach_to, end, running_loop, schedule_flush};
 use super::operation::{Operation, Output, Step};
 use super::shared::Shared;
 use super::waiters::{Side, Ticket};
@@ -52,9 +52,26 @@ impl Awaitable {
         Ok(future)
     }
 
+    /// Wait no more: cancelled. If it was woken already, another is in its place.
+    fn abandon(&mut self, py: Python<'_>) {
+        self.operation = Operation::Used;
+        let (Some(side), Some(ticket), key) = (self.waits_for.take(), self.ticket, self.key) else {
+            return;
+        };
+        let passed = self.shared.with(py, |inner| {
+            if !inner.waiters.remove(key, side, ticket) {
+                inner.pass_on(key, side);
+            }
+        });
+        // A context that cannot be used any more has nobody to wake.
+        drop(passed);
+    }
+
     fn finish<'py>(&mut self, py: Python<'py>, output: Output) -> PyResult<Bound<'py, PyAny>> {
-        if self.operation.sends() {
-            schedule_flush(py, &self.shared)?;
+        match &self.operation {
+            Operation::End => end(py, &self.shared)?,
+            operation if operation.sends() => schedule_flush(py, &self.shared)?,
+            _ => {}
         }
         self.operation = Operation::Used;
         Err(PyStopIteration::new_err(output.into_object(py)?))
@@ -84,22 +101,30 @@ impl Awaitable {
             }
         }
     }
+
+    /// Take the exception that ends the wait, as a cancelled task gives it.
+    ///
+    /// NB: dropping the object would be too late: the task's traceback may hold it.
+    #[pyo3(signature = (kind, value=None, _traceback=None))]
+    fn throw(
+        &mut self,
+        kind: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        _traceback: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.abandon(kind.py());
+        Err(PyErr::from_value(value.unwrap_or(kind)))
+    }
+
+    fn close(&mut self, py: Python<'_>) {
+        self.abandon(py);
+    }
 }
 
 impl Drop for Awaitable {
     fn drop(&mut self) {
-        let (Some(side), Some(ticket), key) = (self.waits_for, self.ticket, self.key) else {
-            return;
-        };
-        // Cancelled. If it was woken already, the next one must be woken in its place.
-        Python::attach(|py| {
-            let passed = self.shared.with(py, |inner| {
-                if !inner.waiters.remove(key, side, ticket) {
-                    inner.pass_on(key, side);
-                }
-            });
-            // A context that cannot be used any more has nobody to wake.
-            drop(passed);
-        });
+        if self.waits_for.is_some() {
+            Python::attach(|py| self.abandon(py));
+        }
     }
 }

@@ -58,9 +58,10 @@ pub(super) fn wait_readable(
 ) -> PyResult<bool> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let fd = shared.fd(py)?;
         let guard = shared.enter_wait();
         let polled = py.detach(|| {
-            let mut fds = [PollFd::from_borrowed_fd(shared.fd(), PollFlags::IN)];
+            let mut fds = [PollFd::new(&*fd, PollFlags::IN)];
             let timeout = left.map(|left| Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),

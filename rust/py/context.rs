@@ -9,7 +9,7 @@ use pyo3::types::PyTuple;
 use super::awaitable::Awaitable;
 use super::blocking::{to_duration, wait_readable};
 use super::error;
-use super::event_loop::attach;
+use super::event_loop::{attach, end};
 use super::operation::Operation;
 use super::shared::Shared;
 use super::socket::Socket;
@@ -28,13 +28,6 @@ impl Context {
             inner.is_closed = true;
             inner.context.close_all();
         })
-    }
-
-    fn end_close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.shared.with(py, |inner| inner.attached.take())? {
-            Some(attached) => attached.detach(py, &self.shared),
-            None => Ok(()),
-        }
     }
 
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
@@ -102,8 +95,8 @@ reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
         Ok(Socket::new(slf.clone().unbind(), slf.get().shared.clone(), key, kind))
     }
 
-    fn fileno(&self) -> i32 {
-        self.shared.fd().as_raw_fd()
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        Ok(self.shared.fd(py)?.as_raw_fd())
     }
 
     #[pyo3(signature = (timeout=Some(0.0)), text_signature = "($self, timeout=0.0)")]
@@ -124,7 +117,7 @@ reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
             wait_readable(py, &self.shared, None)?;
             self.shared.turn(py)?;
         }
-        self.end_close(py)
+        end(py, &self.shared)
     }
 
     fn aclose(&self, py: Python<'_>) -> PyResult<Awaitable> {

@@ -1,6 +1,6 @@
 //! How a context lives in a running asyncio loop: a reader, and flushes that come soon.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Weak};
 
 use pyo3::intern;
@@ -20,6 +20,8 @@ const MAX_TRUSTED: u32 = 64;
 /// The loop that watches a context.
 pub(super) struct Attached {
     event_loop: Py<PyAny>,
+    /// The descriptor as the loop was told.
+    fd: RawFd,
     flusher: Py<PyAny>,
     /// Sends that may yet rely on a flush that was scheduled; 0 if none was.
     num_trusted: u32,
@@ -105,16 +107,24 @@ pub(super) fn attach_to(
             inner.waiters.clear();
             inner.attached.take()
         })? {
-            attached.detach(py, shared)?;
+            attached.detach(py)?;
         }
     }
     let turner = Py::new(py, Turner { shared: Arc::downgrade(shared) })?;
     let flusher = Py::new(py, Flusher { shared: Arc::downgrade(shared) })?.into_any();
-    let fd = shared.fd().as_raw_fd();
+    let fd = shared.fd(py)?.as_raw_fd();
     event_loop.call_method1("add_reader", (fd, turner))?;
     let event_loop = event_loop.clone().unbind();
-    let attached = Attached { event_loop, flusher, num_trusted: 0 };
+    let attached = Attached { event_loop, fd, flusher, num_trusted: 0 };
     shared.with(py, |inner| inner.attached = Some(attached))
+}
+
+/// Leave the loop and give the descriptors back: all sockets have ended.
+pub(super) fn end(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    if let Some(attached) = shared.with(py, |inner| inner.attached.take())? {
+        attached.detach(py)?;
+    }
+    shared.shut(py)
 }
 
 impl Attached {
@@ -126,12 +136,12 @@ impl Attached {
     }
 
     /// Tell the loop to watch no more, unless it is closed.
-    pub(super) fn detach(self, py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    pub(super) fn detach(self, py: Python<'_>) -> PyResult<()> {
         let event_loop = self.event_loop.bind(py);
         if event_loop.call_method0("is_closed")?.is_truthy()? {
             return Ok(());
         }
-        event_loop.call_method1("remove_reader", (shared.fd().as_raw_fd(),)).map(drop)
+        event_loop.call_method1("remove_reader", (self.fd,)).map(drop)
     }
 }
 

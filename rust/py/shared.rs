@@ -1,8 +1,8 @@
 //! The core of a context as its Python objects share it: one owner at a time.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,8 +30,9 @@ fn note_fork() {
 
 pub(super) struct Shared {
     inner: Mutex<Inner>,
-    /// The poller, once more: it outlives every lock, so it can be waited for outside.
-    fd: OwnedFd,
+    /// The poller, once more, so that it can be waited for outside the lock; `None` once
+    /// the context is closed and all its sockets have ended.
+    fd: Mutex<Option<Arc<OwnedFd>>>,
     num_forks: u32,
     /// The thread that waits in a blocking call; 0 for none.
     waiting_thread: AtomicU64,
@@ -57,7 +58,8 @@ impl Shared {
             os.call_method("register_at_fork", (), Some(&kwargs)).map(drop)
         })?;
         let context = Context::new().map_err(|errno| error::system(errno.into()))?;
-        let fd = context.fd().try_clone_to_owned().map_err(error::system)?;
+        let fd = context.fd().ok_or_else(|| error::closed(py, "context"))?;
+        let fd = fd.try_clone_to_owned().map_err(error::system)?;
         let inner = Inner {
             context,
             waiters: Waiters::default(),
@@ -68,15 +70,28 @@ impl Shared {
         };
         Ok(Self {
             inner: Mutex::new(inner),
-            fd,
+            fd: Mutex::new(Some(Arc::new(fd))),
             num_forks: NUM_FORKS.load(Ordering::Relaxed),
             waiting_thread: AtomicU64::new(0),
             orphans: Mutex::new(Vec::new()),
         })
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The descriptor to wait for.
+    ///
+    /// # Errors
+    ///
+    /// ClosedError.
+    pub(super) fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
+        let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
+        fd.clone().ok_or_else(|| error::closed(py, "context"))
+    }
+
+    /// Give the descriptors back: nothing is left to wait for.
+    pub(super) fn shut(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |inner| inner.context.shut())?;
+        *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 
     pub(super) fn is_forked(&self) -> bool {
@@ -135,6 +150,7 @@ impl Shared {
     /// As [`Self::with`], and OSError.
     pub(super) fn turn(&self, py: Python<'_>) -> PyResult<()> {
         self.release_orphans(py)?;
+        self.fd(py)?;
         self.with(py, |inner| inner.context.run_once(Some(std::time::Duration::ZERO)))?
             .map_err(|errno| error::system(errno.into()))
     }
@@ -179,7 +195,7 @@ impl Drop for Shared {
         };
         // During shutdown there is no loop left to tell.
         let _ = Python::try_attach(|py| {
-            if let Err(error) = attached.detach(py, self) {
+            if let Err(error) = attached.detach(py) {
                 error.write_unraisable(py, None);
             }
         });

@@ -138,8 +138,8 @@ impl Socket {
         })
     }
 
-    fn fileno(&self) -> i32 {
-        self.shared.fd().as_raw_fd()
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        Ok(self.shared.fd(py)?.as_raw_fd())
     }
 
     #[pyo3(signature = (endpoint, *, insecure=false))]

@@ -336,6 +336,15 @@ impl<B: Buffer> Socket<B> {
         }
     }
 
+    /// Keep what a link counted that is about to be removed.
+    pub(crate) fn forget_link(&mut self, links: &mut Links<B>, key: LinkKey) {
+        self.set_ready(links, key, false);
+        let (num_messages, num_bytes) = links[key].link.received();
+        self.counters.num_messages_received += num_messages;
+        self.counters.num_bytes_received += num_bytes;
+        self.links.retain(|&other| other != key);
+    }
+
     /// Give up all that is still unsent.
     pub(crate) fn lose_all(&mut self, links: &mut Links<B>) {
         let backlog = self.backlog.take_all();
@@ -387,6 +396,9 @@ impl<B: Buffer> Socket<B> {
         for &key in &self.links {
             let link = &links[key].link;
             let (num_queued, nbytes) = link.queued();
+            let (num_messages, num_bytes) = link.received();
+            statistics.counters.num_messages_received += num_messages;
+            statistics.counters.num_bytes_received += num_bytes;
             statistics.num_recv_queued += num_queued;
             statistics.num_recv_queued_bytes += nbytes;
             statistics.num_send_queued += link.outbox.len();
