@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -10,6 +9,7 @@ use super::error;
 use super::event_loop::{attach_to, end, running_loop, schedule_flush};
 use super::operation::{Operation, Output, Step};
 use super::shared::Shared;
+use super::stop_iteration::set_stop_iteration;
 use super::waiters::{Side, Ticket};
 use crate::socket::SocketKey;
 
@@ -67,14 +67,13 @@ impl Awaitable {
         drop(passed);
     }
 
-    fn finish<'py>(&mut self, py: Python<'py>, output: Output) -> PyResult<Bound<'py, PyAny>> {
-        match &self.operation {
-            Operation::End => end(py, &self.shared)?,
-            operation if operation.sends() => schedule_flush(py, &self.shared)?,
-            _ => {}
+    fn finish(&mut self, py: Python<'_>, output: Output) -> PyResult<()> {
+        if matches!(self.operation, Operation::End) {
+            end(py, &self.shared)?;
         }
         self.operation = Operation::Used;
-        Err(PyStopIteration::new_err(output.into_object(py)?))
+        set_stop_iteration(output.into_object(py)?.into_bound(py));
+        Ok(())
     }
 }
 
@@ -88,13 +87,21 @@ impl Awaitable {
         slf
     }
 
-    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.waits_for = None;
         let (operation, key) = (&mut self.operation, self.key);
-        match self.shared.with(py, |inner| operation.step(inner, key))? {
-            Step::Done(output) => self.finish(py, output),
-            Step::Wait(side) => self.suspend(py, side),
-            Step::Full(_) => self.suspend(py, Side::Send),
+        let (step, needs_flush) = self.shared.with(py, |inner| {
+            let step = operation.step(inner, key);
+            let has_sent = operation.sends() && matches!(step, Step::Done(_));
+            (step, has_sent && !inner.flush_is_due())
+        })?;
+        if needs_flush {
+            schedule_flush(py, &self.shared)?;
+        }
+        match step {
+            Step::Done(output) => self.finish(py, output).map(|()| None),
+            Step::Wait(side) => self.suspend(py, side).map(Some),
+            Step::Full(_) => self.suspend(py, Side::Send).map(Some),
             failed => {
                 self.operation = Operation::Used;
                 Err(failed.into_error(py))

@@ -128,8 +128,9 @@ pub(super) fn end(py: Python<'_>, shared: &Shared) -> PyResult<()> {
 }
 
 impl Attached {
+    /// Whether a flush is scheduled, and was found to be not long ago.
     #[inline]
-    fn trusts_schedule(&mut self) -> bool {
+    pub(super) fn trusts_schedule(&mut self) -> bool {
         let trusts = self.num_trusted > 0;
         self.num_trusted = self.num_trusted.saturating_sub(1);
         trusts
@@ -146,16 +147,7 @@ impl Attached {
 }
 
 /// See to it that what was accepted is written: soon by the running loop, else now.
-#[inline]
 pub(super) fn schedule_flush(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
-    let is_scheduled = shared.with(py, |inner| match &mut inner.attached {
-        Some(attached) => attached.trusts_schedule(),
-        None => false,
-    })?;
-    if is_scheduled { Ok(()) } else { schedule_anew(py, shared) }
-}
-
-fn schedule_anew(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
     let Some(event_loop) = running_loop(py)? else {
         return shared.with(py, |inner| inner.context.flush());
     };

@@ -10,6 +10,7 @@ mod operation;
 mod shared;
 mod socket;
 mod statistics;
+mod stop_iteration;
 mod waiters;
 
 use pyo3::prelude::*;

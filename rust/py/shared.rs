@@ -214,6 +214,12 @@ impl Drop for WaitGuard<'_> {
 }
 
 impl Inner {
+    /// Whether what was accepted is going to be written without more being done.
+    #[inline]
+    pub(super) fn flush_is_due(&mut self) -> bool {
+        self.attached.as_mut().is_some_and(Attached::trusts_schedule)
+    }
+
     /// Wake one more receiver, if there is something for it.
     #[inline]
     pub(super) fn pass_on_recv(&mut self, key: SocketKey) {

@@ -64,8 +64,11 @@ impl Socket {
     /// Try once.
     #[inline]
     fn now(&self, py: Python<'_>, mut operation: Operation) -> PyResult<Step> {
-        let step = self.shared.with(py, |inner| operation.step(inner, self.key))?;
-        if operation.sends() && matches!(step, Step::Done(_)) {
+        let (step, needs_flush) = self.shared.with(py, |inner| {
+            let step = operation.step(inner, self.key);
+            (step, operation.sends() && !inner.flush_is_due())
+        })?;
+        if needs_flush {
             schedule_flush(py, &self.shared)?;
         }
         Ok(step)
