@@ -61,8 +61,8 @@ class Context:
         Args:
             kind: PUSH, PULL, DEALER or ROUTER.
             hwm_messages: Messages queued per peer and direction; at least 1.
-            hwm_bytes: Bytes queued per peer and direction, counted as payload and 96 for
-                each part; a message larger than this is still taken by an empty queue.
+            hwm_bytes: Bytes queued per peer and direction, counted as payload and 96
+                for each part; a larger message is still taken by an empty queue.
             linger: Seconds that close goes on sending; None for no bound.
             max_message_bytes: Payload bytes of all parts of one message, both ways.
             max_parts: Parts of one message, both ways.
@@ -71,7 +71,7 @@ class Context:
             reconnect_interval: Seconds before the first new attempt to connect;
                 doubles, with jitter, at each failure.
             reconnect_max: Seconds that it doubles up to.
-            routing_id: 0 to 255 bytes announced to ROUTER peers; the first may not be 0.
+            routing_id: At most 255 bytes announced to ROUTER peers, the first not 0.
 
         Raises:
             ConfigError: A value out of its range.
@@ -80,7 +80,11 @@ class Context:
     def fileno(self) -> int:
         """Return the descriptor that is readable when `run_once` has work."""
     def run_once(self, timeout: float | None = 0.0) -> None:
-        """Do what is ready, waiting at most `timeout` seconds (None: no bound) for it."""
+        """Do what is ready, waiting at most `timeout` seconds for it.
+
+        Args:
+            timeout: Seconds; None for no bound.
+        """
     def close(self) -> None:
         """Close all sockets and block until their lingers end. Idempotent."""
     def aclose(self) -> Awaitable[None]:
@@ -111,6 +115,8 @@ class Context:
 class Socket:
     """A ZeroMQ pattern over any number of peers.
 
+    It lives until it, or its context, is closed; dropping the object closes nothing.
+
     A PUSH or DEALER gives each message to the next peer in turn that has room; without
     any peer, messages wait in the socket up to its high-water marks. What was not yet
     handed to the kernel when a peer is lost goes to the next one. A ROUTER names the
@@ -132,7 +138,7 @@ class Socket:
     def fileno(self) -> int:
         """Return the context's descriptor."""
     def bind(self, endpoint: str, *, insecure: bool = False) -> str:
-        """Listen at `ipc://PATH` or `tcp://HOST:PORT`; return the endpoint really bound.
+        """Listen at `ipc://PATH` or `tcp://HOST:PORT`; return what is really bound.
 
         A socket file left by a dead owner is replaced; a live one never is.
 
@@ -196,7 +202,7 @@ class Socket:
             FullError: Every peer is at its high-water mark; nothing was accepted.
         """
     def send_multipart_nowait(self, parts: Sequence[_Data]) -> None:
-        """Accept one message of one or more parts at once, or raise as `send_nowait`."""
+        """Accept one message of parts at once, or raise as `send_nowait`."""
     def send_many_nowait(self, messages: Sequence[_Data]) -> int:
         """Accept as many as there is room for; return how many."""
     def send_blocking(self, data: _Data, timeout: float | None = None) -> None:
