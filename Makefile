@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(CORE): $(VENV)/.installed $(SOURCES)
-	$(BIN)/maturin develop --release --quiet --extras all
+	$(BIN)/maturin develop --release --quiet --extras cli,server,model
 	@touch $@
 
 build: $(CORE) ## make the virtual environment and the extension
