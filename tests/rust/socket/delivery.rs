@@ -240,3 +240,21 @@ fn connection_comes_back_with_its_binder_and_nothing_is_lost() {
         assert_eq!(context.statistics(push).counters.num_connected, 2);
     }
 }
+
+#[test]
+fn turn_is_kept_when_a_peer_leaves() {
+    let (place, mut context) = (Place::new(), core());
+    let push = open(&mut context, Push);
+    context.bind(push, &place.endpoint("p"), false).unwrap();
+    let mut peers = Vec::new();
+    for num_peers in 1..=3 {
+        peers.push(Raw::up(&mut context, &place.path("p"), Pull, b""));
+        until_peers(&mut context, push, num_peers);
+    }
+    send(&mut context, push, "first");
+    assert_eq!(peers[0].take_frame(&mut context), b"first");
+    drop(peers.remove(0));
+    until_peers(&mut context, push, 2);
+    send(&mut context, push, "second");
+    assert_eq!(peers[0].take_frame(&mut context), b"second");
+}
