@@ -30,6 +30,7 @@ fn routing_id_is_free_once_its_holder_hung_up_even_with_messages_unread() {
     drop(first);
     second.write(&ready(Dealer, b"x"));
     until(&mut context, |context| context.statistics(router).counters.num_connected == 2);
+    assert_eq!(context.statistics(router).num_peers, 1);
     for _ in 0..9 {
         assert_eq!(recv_parts(&mut context, router), [&b"x"[..], b"last"]);
     }
