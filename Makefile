@@ -45,8 +45,8 @@ check: build ## formatting, lints, types, and the stub against the extension
 	cargo clippy --all-targets --quiet -- -D warnings
 	cargo clippy --features python --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check --no-cache
+	$(BIN)/ruff format --no-cache --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest busduct._core --concise
 
@@ -56,8 +56,8 @@ bench: build ## measure beside pyzmq; prints the tables of README
 	cargo bench --quiet
 
 fuzz: ## fuzz the codec for a minute a target; needs cargo-fuzz
-	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 -malloc_limit_mb=64 || exit 1; \
+	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir fuzz); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=60 -malloc_limit_mb=64 || exit 1; \
 	done
 
 clean: ## remove what was built

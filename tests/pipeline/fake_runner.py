@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+
 from busduct.pipeline.runners import SequenceStep
 
 EOS = 256
