@@ -1,0 +1,31 @@
+"""README's example and those that need no service run as a reader would run them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def output_of(*arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def test_example_in_readme_runs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert output_of("-c", code) == "b'a prompt'\n"
+
+
+def test_pyzmq_client_is_answered() -> None:
+    script = str(ROOT / "examples" / "with_pyzmq.py")
+    assert output_of(script) == "hello -> HELLO\nagain -> AGAIN\n"
