@@ -34,7 +34,7 @@ run: build ## serve the embedded model at http://127.0.0.1:8000
 
 test: test-rust test-python ## run every test
 
-test-rust: $(VENV)/.installed
+test-rust:
 	cargo test --quiet
 
 test-python: build
