@@ -3,6 +3,7 @@
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import busduct
+from busduct.pipeline.embedded import model_directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +102,16 @@ def test_a_missing_extra_is_named(
     )
     found = busduct_command(*arguments, code=1, PYTHONPATH=str(tmp_path))
     assert f"busduct[{extra}]" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copy(model_directory() / name, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_text("none")
+    found = busduct_command("generate", "x", "--model", str(tmp_path), code=1)
+    assert f"ConfigError: cannot read {weights}" in found.stderr
     assert "Traceback" not in found.stderr
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from busduct.errors import ConfigError
 from busduct.pipeline._child_settings import ChildSettings
 from busduct.pipeline._parking import Parking
 from busduct.pipeline._process import die_with_parent
@@ -88,4 +89,8 @@ def _read_line(fd: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ConfigError, ImportError) as error:
+        # What the user can mend needs one line; the parent passes it on.
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -85,7 +85,7 @@ def bind(config: ServerConfig) -> socket.socket:
     ):
         msg = (
             f"{config.host} is reachable from other machines; "
-            "give an API key, or say insecure"
+            "give an API key (BUSDUCT_API_KEY), or say --insecure"
         )
         raise AuthError(msg)
     listener = socket.socket(family, kind, protocol)
