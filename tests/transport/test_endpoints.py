@@ -80,6 +80,12 @@ async def test_address_beyond_loopback_needs_consent(
         "tcp://127.0.0.1:-1",
         "tcp://:5555",
         "tcp://::1:5555",
+        "tcp://[]:1",
+        "tcp://[h]:1",
+        "tcp://[[::1]]:0",
+        "tcp://[127.0.0.1]:0",
+        "tcp://[h:1",
+        "tcp://h]:1",
         "/tmp/no-scheme",
     ],
 )

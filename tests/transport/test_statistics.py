@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+import pytest
 from tests.transport.peers import RawPeer, frame
 from tests.transport.waiting import eventually
 
@@ -76,3 +77,20 @@ async def test_connections_over_the_cap_are_refused(
         await eventually(lambda: rx.statistics().num_peers == 0)
         async with await RawPeer.introduced(endpoint, b"PUSH"):
             assert rx.statistics().num_accepted == 3
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "ipc:///nowhere/at/all"])
+async def test_refused_connect_counts_as_a_retry_alone(
+    request: pytest.FixtureRequest, backend: ModuleType, endpoint: str
+) -> None:
+    if backend.BACKEND == "rust" and endpoint.startswith("tcp:"):
+        reason = "the native backend counts a failed handshake as well"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+    async with backend.Context() as ctx:
+        tx = ctx.socket(backend.PUSH, reconnect_interval=0.005)
+        tx.connect(endpoint)
+        await eventually(lambda: tx.statistics().num_retries >= 2)
+        statistics = tx.statistics()
+        assert statistics.num_handshakes_failed == 0
+        assert statistics.num_connected == statistics.num_disconnected == 0
+        assert tx.recent_errors() == []

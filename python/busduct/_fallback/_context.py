@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self, final
 
-from busduct._fallback._options import SocketOptions
+from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
 from busduct._fallback._socket import Socket
@@ -56,7 +56,7 @@ class Context:
             handshake_timeout=handshake_timeout,
             reconnect_interval=reconnect_interval,
             reconnect_max=reconnect_max,
-            routing_id=bytes(routing_id),
+            routing_id=bytes(memoryview(routing_id)),
         )
         with self._reactor:
             self._check_open()
@@ -75,6 +75,7 @@ class Context:
         """Do what is ready, waiting at most `timeout` seconds (None: no bound)."""
         with self._reactor:
             self._check_open()
+            check_timeout(timeout)
             self._reactor.process(timeout)
 
     def close(self) -> None:

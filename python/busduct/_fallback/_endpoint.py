@@ -1,5 +1,6 @@
 """Endpoints as users write them: `ipc://PATH` and `tcp://HOST:PORT`."""
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Final
 
 from busduct.errors import ConfigError
 
-__all__ = ["MAX_IPC_PATH_NBYTES", "Endpoint", "parse_endpoint"]
+__all__ = ["MAX_IPC_PATH_NBYTES", "Endpoint", "check_text", "parse_endpoint"]
 
 # What a Unix socket address holds on Linux, less the final zero.
 MAX_IPC_PATH_NBYTES: Final = 107
@@ -40,7 +41,11 @@ class Endpoint:
         """
         if self.host == "*":
             return [(socket.AF_INET, ("0.0.0.0", self.port))]
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            # Too long a label, or an empty one, is a name that nobody has.
+            raise OSError(errno.EINVAL, f"{self.host!r} is no host name") from error
         return [(family, (str(at[0]), int(at[1]))) for family, _, _, _, at in found]
 
 
@@ -49,7 +54,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
     Raises:
         ConfigError: It is none; the text says why.
+        TypeError: It is no text.
     """
+    check_text(text)
     if text.startswith("ipc://"):
         return Endpoint(path=_parse_path(text, text.removeprefix("ipc://")))
     if not text.startswith("tcp://"):
@@ -59,13 +66,28 @@ def parse_endpoint(text: str) -> Endpoint:
         raise _refusal(text, "the port is missing")
     if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         raise _refusal(text, "the port is not a number from 0 to 65535")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise _refusal(text, "an IPv6 address without brackets")
-    if not host or "\0" in host:
+    return Endpoint(host=_parse_host(text, host), port=int(port))
+
+
+def check_text(endpoint: object) -> None:
+    """Check that an endpoint is text.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(endpoint, str):
+        msg = f"an endpoint is a str, not {type(endpoint).__name__}"
+        raise TypeError(msg)
+
+
+def _parse_host(text: str, host: str) -> str:
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    name = host[1:-1] if is_bracketed else host
+    if not name or "\0" in name:
         raise _refusal(text, "the host is missing")
-    return Endpoint(host=host, port=int(port))
+    if is_bracketed is not (":" in name) or "[" in name or "]" in name:
+        raise _refusal(text, "an IPv6 address, and nothing else, stands in brackets")
+    return name
 
 
 def _parse_path(text: str, path: str) -> str:

@@ -1,8 +1,9 @@
 """Single attempts to send and to receive: a result, or the queue to wait in."""
 
 import functools
+import operator
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from busduct._fallback._options import KIND_NAMES, PULL, PUSH, ROUTER
@@ -21,6 +22,12 @@ __all__ = ["Exchange"]
 Data: TypeAlias = bytes | bytearray | memoryview
 
 
+def _to_bytes(buffers: Iterable[Data]) -> list[bytes]:
+    return [
+        data if type(data) is bytes else bytes(memoryview(data)) for data in buffers
+    ]
+
+
 class Exchange:
     """What a socket tries, whichever way its caller waits."""
 
@@ -37,30 +44,34 @@ class Exchange:
 
     def to_message(self, parts: Sequence[Data]) -> list[bytes]:
         """Check a message that is to be sent; copy what is not `bytes`."""
+        message = _to_bytes(parts)
+        self._check_message(message)
+        return message
+
+    def _check_message(self, message: list[bytes]) -> None:
         self.check_open()
         if self._kind == PULL:
             msg = "a PULL cannot send"
             raise LocalProtocolError(msg)
-        if not parts:
+        if not message:
             msg = "a message has at least one part"
             raise LocalProtocolError(msg)
-        if self._kind == ROUTER and len(parts) < 2:
+        if self._kind == ROUTER and len(message) < 2:
             msg = "a message of a ROUTER starts with a routing id; use send_multipart"
             raise LocalProtocolError(msg)
-        message = [
-            part if type(part) is bytes else bytes(memoryview(part)) for part in parts
-        ]
         if len(message) > self._max_parts:
             raise FrameTooLargeError(len(message), self._max_parts, "parts")
         nbytes = sum(map(len, message))
         if nbytes > self._max_message_nbytes:
             raise FrameTooLargeError(nbytes, self._max_message_nbytes)
-        return message
 
     def to_messages(self, messages: Sequence[Data]) -> deque[list[bytes]]:
         """Check single-part messages that are to be sent."""
+        copied = deque([data] for data in _to_bytes(messages))
         self.check_open()
-        return deque(self.to_message([data]) for data in messages)
+        for message in copied:
+            self._check_message(message)
+        return copied
 
     def sending(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:
         """Return the attempt to send one message."""
@@ -107,7 +118,7 @@ class Exchange:
         self, max_n: int, max_bytes: int
     ) -> Callable[[], list[bytes] | WaitQueue]:
         """Return the attempt to take several messages."""
-        if max_n < 1 or max_bytes < 1:
+        if operator.index(max_n) < 1 or operator.index(max_bytes) < 1:
             msg = f"max_n is {max_n} and max_bytes {max_bytes}; both are at least 1"
             raise ConfigError(msg)
         return functools.partial(self._recv_many, max_n, max_bytes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from busduct._fallback._options import message_cost
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._session import Session
-from busduct._fallback._stream import has_ended
+from busduct._fallback._stream import has_ended, is_hung_up
 from busduct._fallback._waiting import WaitQueue
 from busduct._fallback._zmtp import encode_error
 from busduct.errors import BusductError, PeerLostError, RemoteProtocolError
@@ -222,6 +222,11 @@ class Link:
         except (BlockingIOError, InterruptedError):
             self._is_blocked = True
         return True
+
+    def sever_if_hung_up(self) -> None:
+        """Send no more if the peer is known to be gone; what it sent is still read."""
+        if self._sock is not None and is_hung_up(self._sock):
+            self._lose_writing()
 
     def _lose_writing(self) -> None:
         if not self.is_up:

@@ -1,6 +1,6 @@
 """The kinds of sockets and what may be set on one, checked."""
 
-import math
+import operator
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +73,7 @@ class SocketOptions:
     routing_id: bytes
 
     def __post_init__(self) -> None:
-        if self.kind not in KIND_NAMES:
+        if operator.index(self.kind) not in KIND_NAMES:
             kinds = ", ".join(f"{name} ({kind})" for kind, name in KIND_NAMES.items())
             msg = f"kind is {self.kind}; it must be one of {kinds}"
             raise ConfigError(msg)
@@ -84,7 +84,7 @@ class SocketOptions:
             "max_parts",
             "max_peers",
         ):
-            if getattr(self, name) < 1:
+            if operator.index(getattr(self, name)) < 1:
                 msg = f"{name} is {getattr(self, name)}; it must be at least 1"
                 raise ConfigError(msg)
         check_linger(self.linger)
@@ -94,8 +94,9 @@ class SocketOptions:
     def _check_intervals(self) -> None:
         for name in ("handshake_timeout", "reconnect_interval", "reconnect_max"):
             seconds = getattr(self, name)
-            if not (math.isfinite(seconds) and seconds > 0):
-                msg = f"{name} is {seconds}; it must be more than 0 and finite"
+            # Written so that NaN fails.
+            if not seconds > 0:
+                msg = f"{name} is {seconds}; it must be more than 0"
                 raise ConfigError(msg)
         if self.reconnect_max < self.reconnect_interval:
             msg = (
@@ -123,8 +124,19 @@ def check_linger(linger: float | None) -> None:
     """Check a linger.
 
     Raises:
-        ConfigError: Negative, or not finite.
+        ConfigError: Negative, or not a number.
     """
-    if linger is not None and not (math.isfinite(linger) and linger >= 0):
-        msg = f"linger is {linger}; it must be None, or at least 0 and finite"
+    if linger is not None and not linger >= 0:
+        msg = f"linger is {linger}; it must be None, or at least 0"
+        raise ConfigError(msg)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Check how long a call may wait.
+
+    Raises:
+        ConfigError: Negative, or not a number.
+    """
+    if timeout is not None and not timeout >= 0:
+        msg = f"timeout is {timeout}; it must be None, or at least 0"
         raise ConfigError(msg)

@@ -9,7 +9,7 @@ from busduct._fallback._collector import Collector
 from busduct._fallback._connector import Connector
 from busduct._fallback._counters import Counters
 from busduct._fallback._distributor import RoundRobin, Router
-from busduct._fallback._endpoint import parse_endpoint
+from busduct._fallback._endpoint import check_text, parse_endpoint
 from busduct._fallback._link import Link
 from busduct._fallback._listener import open_listener
 from busduct._fallback._options import PUSH, ROUTER, SocketOptions, message_cost
@@ -69,6 +69,7 @@ class Pattern:
         self._faults: deque[BusductError] = deque(maxlen=_MAX_FAULTS)
         self._undelivered = Outbox()
         self._linger_timer: Timer | None = None
+        self._is_finishing = False
 
     def bind(self, text: str, *, insecure: bool) -> str:
         """Listen; return the endpoint really bound."""
@@ -79,6 +80,7 @@ class Pattern:
 
     def unbind(self, endpoint: str) -> None:
         """Stop listening at an endpoint."""
+        check_text(endpoint)
         for acceptor in self._acceptors:
             if acceptor.endpoint == endpoint:
                 self._acceptors.remove(acceptor)
@@ -95,6 +97,7 @@ class Pattern:
 
     def disconnect(self, endpoint: str) -> None:
         """End the connection to an endpoint."""
+        check_text(endpoint)
         for connector in self._connectors:
             if str(connector.endpoint) == endpoint:
                 self._connectors.remove(connector)
@@ -132,7 +135,7 @@ class Pattern:
         holder = self._router.holder(link.peer_routing_id)
         if holder is not None:
             # Its end may be known to the kernel and not yet to us.
-            holder.read()
+            holder.sever_if_hung_up()
         if self._router.holder(link.peer_routing_id) is not None:
             self.counters.num_refused += 1
             msg = "routing id is in use"
@@ -230,16 +233,19 @@ class Pattern:
 
     def finish_if_done(self) -> None:
         """End a lingering socket once all is written, or nobody can take the rest."""
-        if self.state is not State.LINGERING:
+        if self.state is not State.LINGERING or self._is_finishing:
             return
         if self.distributor.backlog and (self._connectors or self._links):
             return
         if any(not link.is_flushed for link in self.distributor.up):
             return
         self._stop_connectors()
+        # Each link that ends here comes back to this method.
+        self._is_finishing = True
         for link in list(self._links):
             if not link.is_draining and not link.drain():
                 link.close(None)
+        self._is_finishing = False
         if not self._links:
             self._end()
 

@@ -16,6 +16,8 @@ from busduct.errors import ForkedError, LocalProtocolError
 __all__ = ["Reactor", "Timer"]
 
 _COMPACT_FROM = 64
+# Selectors and loops refuse to wait for ages; waking now and then costs nothing.
+_MAX_PATIENCE_SECONDS = 3600.0
 
 
 class Handler(Protocol):
@@ -177,10 +179,12 @@ class Reactor:
         self.flush()
 
     def _patience(self, timeout: float | None) -> float | None:
-        if not self._timers:
-            return timeout if timeout is None else max(timeout, 0)
-        left = max(self._timers[0].due - time.monotonic(), 0)
-        return left if timeout is None else min(left, max(timeout, 0))
+        if timeout is None and not self._timers:
+            return None
+        left = _MAX_PATIENCE_SECONDS if timeout is None else max(timeout, 0)
+        if self._timers:
+            left = min(left, max(self._timers[0].due - time.monotonic(), 0))
+        return min(left, _MAX_PATIENCE_SECONDS)
 
     def _attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if self._loop is not None and self._loop.is_running():
@@ -226,7 +230,7 @@ class Reactor:
                 return
             self._alarm.cancel()
         self._alarm_due = due
-        delay = max(due - time.monotonic(), 0.0)
+        delay = min(max(due - time.monotonic(), 0.0), _MAX_PATIENCE_SECONDS)
         self._alarm = self._loop.call_later(delay, self._on_alarm)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, final
 
 from busduct._fallback._exchange import Exchange
-from busduct._fallback._options import check_linger
+from busduct._fallback._options import check_linger, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
 from busduct._fallback._waiting import Operation, WaitQueue
@@ -122,8 +122,9 @@ class Socket:
         """Accept as many as there is room for; return how many."""
         with self._reactor:
             rest = self._exchange.to_messages(messages)
+            num_messages = len(rest)
             self._retry(functools.partial(self._exchange.send_all, rest))
-            return len(messages) - len(rest)
+            return num_messages - len(rest)
 
     def send_blocking(self, data: Data, timeout: float | None = None) -> None:
         """Accept one message, waiting at most `timeout` seconds for room."""
@@ -224,6 +225,7 @@ class Socket:
             return None if isinstance(result, WaitQueue) else result
 
     def _block(self, attempt: Callable[[], T | WaitQueue], timeout: float | None) -> T:
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         is_over = False
