@@ -122,6 +122,9 @@ class Socket:
     handed to the kernel when a peer is lost goes to the next one. A ROUTER names the
     peer in the first part.
 
+    What can be done at once is done without giving way to other tasks: a task that only
+    sends to a peer that keeps up should now and then `await asyncio.sleep(0)`.
+
     An accepted message is sent by the running loop, by `run_once`, or by any blocking
     call of the same context; no thread does it behind your back.
 
