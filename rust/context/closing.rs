@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use super::{Context, Due};
 use crate::link::{Buffer, Closed};
-use crate::socket::{Socket, SocketKey, State};
+use crate::socket::{LinkKey, Socket, SocketKey, State};
+
+/// How long a peer that was told that nothing more comes may take to end its half, where
+/// the linger has no bound: all is sent by then, and only its answer is missing.
+pub(super) const MAX_DRAINING: Duration = Duration::from_secs(1);
 
 impl<B: Buffer> Context<B> {
     /// Close a socket: it receives and listens no more, and goes on sending for at most
-    /// `linger` (`None`: no bound). Idempotent.
+    /// `linger`. With `None` it sends without a bound, and then waits for at most 1 s for
+    /// the peers to end too. Idempotent.
     pub fn close(&mut self, key: SocketKey, linger: Option<Duration>) {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
@@ -18,7 +23,7 @@ impl<B: Buffer> Context<B> {
         }
         socket.state = State::Lingering;
         for bound in std::mem::take(&mut socket.listeners) {
-            self.bound.remove(bound);
+            self.forget_listener(bound);
         }
         self.stop_receiving(key);
         self.flush();
@@ -107,7 +112,7 @@ impl<B: Buffer> Context<B> {
         // NB: ending a link asks again whether the socket is done: one level, not thousands.
         self.sockets[key].is_ending = true;
         for connector in self.sockets[key].connectors.clone() {
-            self.forget_link_of(connector);
+            self.forget_connector(connector);
         }
         for link in self.sockets[key].links.clone() {
             let is_draining = match self.links.get_mut(link) {
@@ -115,6 +120,9 @@ impl<B: Buffer> Context<B> {
                 None => continue,
             };
             if is_draining {
+                if self.sockets[key].linger_timer.is_none() {
+                    self.bound_draining(link, MAX_DRAINING);
+                }
                 self.watch(link);
             } else {
                 self.link_down(link, Closed::Eof);
@@ -126,10 +134,18 @@ impl<B: Buffer> Context<B> {
         }
     }
 
-    fn forget_link_of(&mut self, key: crate::socket::ConnectorKey) {
-        if let Some(connector) = self.connectors.remove(key) {
-            self.timers.cancel(connector.timer);
-            self.sockets[connector.socket].connectors.retain(|&other| other != key);
+    /// Let a link drain for at most `bound`.
+    pub(super) fn bound_draining(&mut self, key: LinkKey, bound: Duration) {
+        let Some(peer) = self.links.get_mut(key).filter(|peer| peer.timer.is_none()) else {
+            return;
+        };
+        peer.timer = Some(self.timers.insert(Self::after(bound), Due::Drained(key)));
+    }
+
+    pub(super) fn draining_timed_out(&mut self, key: LinkKey) {
+        if let Some(peer) = self.links.get_mut(key) {
+            peer.timer = None;
+            self.link_down(key, Closed::Eof);
         }
     }
 
@@ -144,7 +160,7 @@ impl<B: Buffer> Context<B> {
         socket.is_ending = true;
         socket.lose_all(&mut self.links);
         for connector in self.sockets[key].connectors.clone() {
-            self.forget_link_of(connector);
+            self.forget_connector(connector);
         }
         for link in self.sockets.get(key).map(|s| s.links.clone()).unwrap_or_default() {
             self.link_down(link, Closed::Eof);

@@ -10,6 +10,9 @@ use crate::link::{Endpoint, Stream};
 use crate::socket::{LinkKey, SocketKey};
 use crate::timers::TimerId;
 
+/// Longer than any process lives, and far from where adding to it overflows.
+const MAX_WAIT: Duration = Duration::from_secs(1 << 30);
+
 pub(super) struct Connector {
     pub(super) socket: SocketKey,
     pub(super) endpoint: Endpoint,
@@ -44,7 +47,7 @@ impl Connector {
     /// Note a failure; return how long to wait. A quarter of it, more or less, is chance,
     /// so that peers that failed together do not come back together.
     pub(super) fn back_off(&mut self, first: Duration, max: Duration) -> Duration {
-        let doubled = first.saturating_mul(1 << self.num_failed.min(16)).min(max);
+        let doubled = first.saturating_mul(1 << self.num_failed.min(16)).min(max).min(MAX_WAIT);
         self.num_failed = self.num_failed.saturating_add(1);
         let chance = RandomState::new().hash_one(self.num_failed) % 512;
         doubled.mul_f64(0.75 + chance as f64 / 1024.0)
@@ -67,5 +70,14 @@ mod tests {
         }
         connector.succeeded();
         assert!(connector.back_off(first, max) < Duration::from_millis(126));
+    }
+
+    #[test]
+    fn longest_back_off_is_no_overflow() {
+        let endpoint = Endpoint::parse("ipc:///nowhere").unwrap();
+        let mut connector = Connector::new(SocketKey::default(), endpoint);
+        for _ in 0..32 {
+            assert!(connector.back_off(Duration::MAX, Duration::MAX) > Duration::from_secs(1));
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Where sockets listen and connect.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use super::closing::MAX_DRAINING;
 use super::connector::Connector;
 use super::{Bound, Context, SetupError};
-use crate::link::{Buffer, Endpoint, Listener};
-use crate::socket::{ConnectorKey, ListenerKey, Socket, SocketKey, State};
+use crate::link::{Buffer, Closed, Endpoint, Listener};
+use crate::socket::{ConnectorKey, LinkKey, ListenerKey, Socket, SocketKey, State};
 
 impl<B: Buffer> Context<B> {
     fn open_socket(&mut self, key: SocketKey) -> Result<&mut Socket<B>, SetupError> {
@@ -30,7 +32,10 @@ impl<B: Buffer> Context<B> {
             .map_err(|error| SetupError::Bind { endpoint: endpoint.into(), error })?;
         let real = listener.endpoint().to_string();
         let bound = self.bound.insert(Bound { listener, socket: key });
-        self.poller.add_listener(bound, self.bound[bound].listener.as_fd())?;
+        if let Err(errno) = self.poller.add_listener(bound, self.bound[bound].listener.as_fd()) {
+            self.bound.remove(bound);
+            return Err(errno.into());
+        }
         let socket = self.open_socket(key)?;
         socket.listeners.push(bound);
         socket.last_endpoint.clone_from(&real);
@@ -49,8 +54,16 @@ impl<B: Buffer> Context<B> {
             return Err(SetupError::NotThere { endpoint: endpoint.into() });
         };
         self.open_socket(key)?.listeners.retain(|&other| other != bound);
-        self.bound.remove(bound);
+        self.forget_listener(bound);
         Ok(())
+    }
+
+    pub(super) fn forget_listener(&mut self, key: ListenerKey) {
+        if let Some(bound) = self.bound.remove(key) {
+            // NB: a forked child may hold the descriptor open, and what is open stays in
+            // the poller. One that rests is not there.
+            let _ = self.poller.remove(bound.listener.as_fd());
+        }
     }
 
     /// Connect, now and whenever the connection is lost. An attempt that fails is
@@ -69,7 +82,8 @@ impl<B: Buffer> Context<B> {
         Ok(())
     }
 
-    /// End a connection; what it had not sent goes to the next peer.
+    /// End a connection; what it had not sent goes to the next peer. A TCP peer that does
+    /// not end its half is let go after the socket's linger.
     ///
     /// # Errors
     ///
@@ -81,10 +95,33 @@ impl<B: Buffer> Context<B> {
         let Some(found) = connectors.into_iter().find(is_there) else {
             return Err(SetupError::NotThere { endpoint: endpoint.into() });
         };
-        if let Some(link) = self.connectors[found].link {
+        let link = self.connectors[found].link;
+        if let Some(link) = link {
             self.flush_link(link);
         }
         self.forget_connector(found);
+        if let Some(link) = link {
+            let linger = self.open_socket(key)?.options().linger;
+            self.part(link, linger);
+        }
+        self.arm_timer();
         Ok(())
+    }
+
+    /// End a link that is sound: what the kernel took for the peer is still delivered.
+    fn part(&mut self, key: LinkKey, linger: Option<Duration>) {
+        let Some(peer) = self.links.get_mut(key).filter(|peer| peer.link.is_open()) else {
+            return;
+        };
+        let socket = peer.socket;
+        if linger == Some(Duration::ZERO) || !peer.link.drain() {
+            self.link_down(key, Closed::Eof);
+            return;
+        }
+        self.sockets[socket].remove_up(&mut self.links, key);
+        self.bound_draining(key, linger.unwrap_or(MAX_DRAINING));
+        self.watch(key);
+        self.spill(socket);
+        self.wake(socket);
     }
 }

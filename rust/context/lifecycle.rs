@@ -103,16 +103,13 @@ impl<B: Buffer> Context<B> {
         connector.timer = Some(self.timers.insert(Self::after(wait), Due::Reconnect(key)));
     }
 
-    /// Connect no more to an endpoint, and end the link to it.
+    /// Connect no more to an endpoint; the link to it stays.
     pub(super) fn forget_connector(&mut self, key: ConnectorKey) {
         let Some(connector) = self.connectors.remove(key) else {
             return;
         };
         self.timers.cancel(connector.timer);
         self.sockets[connector.socket].connectors.retain(|&other| other != key);
-        if let Some(link) = connector.link {
-            self.link_down(link, Closed::Eof);
-        }
     }
 
     fn add_link(
@@ -143,9 +140,9 @@ impl<B: Buffer> Context<B> {
             is_ready: false,
             is_dirty: false,
             watched: (false, false),
-            handshake_timer: None,
+            timer: None,
         });
-        self.links[key].handshake_timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
+        self.links[key].timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
         socket.links.push(key);
         self.watch(key);
         self.flush_link(key);
@@ -173,7 +170,7 @@ impl<B: Buffer> Context<B> {
             return Ok(());
         };
         peer.is_announced = true;
-        self.timers.cancel(peer.handshake_timer.take());
+        self.timers.cancel(peer.timer.take());
         if let Origin::Connected(connector) = peer.origin
             && let Some(connector) = self.connectors.get_mut(connector)
         {
@@ -223,19 +220,23 @@ impl<B: Buffer> Context<B> {
         }
         let socket_key = peer.socket;
         let (origin, announced) = (peer.origin, peer.is_announced);
-        self.timers.cancel(peer.handshake_timer.take());
+        self.timers.cancel(peer.timer.take());
         if let Closed::Protocol(zmtp::Error::Refused { reason }) = &closed
             && !reason.starts_with("peer refused")
         {
             peer.link.refuse(reason);
         }
-        // Closing takes the descriptor out of the poller.
+        let is_connecting = peer.link.phase() == Phase::Connecting;
+        if let Some(fd) = peer.link.fd() {
+            // NB: closing would not take it out of the poller while a forked child holds it.
+            let _ = self.poller.watch(key, fd, peer.watched, (false, false));
+        }
         peer.link.close();
         peer.watched = (false, false);
         let endpoint = std::mem::take(&mut peer.endpoint);
         let socket = &mut self.sockets[socket_key];
         socket.remove_up(&mut self.links, key);
-        if !announced {
+        if !announced && !is_connecting {
             socket.counters.num_handshakes_failed += 1;
         }
         match closed {
@@ -276,7 +277,7 @@ impl<B: Buffer> Context<B> {
         let Some(peer) = self.links.get_mut(key) else {
             return;
         };
-        peer.handshake_timer = None;
+        peer.timer = None;
         let endpoint = peer.endpoint.clone();
         let socket = &mut self.sockets[peer.socket];
         let timeout = socket.options().handshake_timeout;

@@ -50,8 +50,8 @@ impl<B: Buffer> Context<B> {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Err((SendFault::Closed, message));
         };
+        // NB: it stays starved: another sender may wait for room that this did not find.
         let sent = socket.send(&mut self.links, message)?;
-        socket.is_starved = false;
         self.note_sent(sent);
         Ok(())
     }
@@ -108,14 +108,16 @@ impl<B: Buffer> Context<B> {
         if !socket.kind().receives() {
             return Err(RecvFault::Misuse("a PUSH socket cannot receive"));
         }
-        let Some((mut message, link)) = socket.recv(&mut self.links) else {
+        let Some((message, link)) = socket.recv(&mut self.links) else {
             return Ok(None);
         };
-        if socket.kind() == SocketType::Router {
-            message = addressed(self.links[link].link.peer_routing_id(), message)?;
-        }
+        let message = if socket.kind() == SocketType::Router {
+            addressed(self.links[link].link.peer_routing_id(), message)
+        } else {
+            Ok(message)
+        };
         self.after_recv(key, link);
-        Ok(Some(message))
+        Ok(Some(message?))
     }
 
     /// Take the next message if it has one part.

@@ -42,6 +42,8 @@ enum Due {
     /// A listener that ran out of descriptors tries again.
     Accept(ListenerKey),
     Linger(SocketKey),
+    /// A peer had its time to end a link that drains.
+    Drained(LinkKey),
 }
 
 struct Bound {

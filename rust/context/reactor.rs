@@ -40,6 +40,7 @@ impl<B: Buffer> Context<B> {
             Due::Reconnect(key) => self.attempt(key),
             Due::Accept(key) => self.resume_listener(key),
             Due::Linger(key) => self.give_up(key),
+            Due::Drained(key) => self.draining_timed_out(key),
         }
     }
 

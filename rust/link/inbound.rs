@@ -28,7 +28,7 @@ impl<B: Buffer> Link<B> {
                 Err(closed) => return Err(closed),
             };
             if read == 0 {
-                let cut = self.assembler.is_amid_message();
+                let cut = self.assembler.is_amid_message() && !self.is_draining();
                 return Err(if cut { Closed::AmidMessage } else { Closed::Eof });
             }
             if read < offered {
@@ -90,7 +90,10 @@ impl<B: Buffer> Link<B> {
         while self.has_inbox_room() {
             match self.assembler.next(input)? {
                 None => break,
-                Some(Item::Message(message)) if self.phase == Phase::Up => {
+                // NB: a link that drains may still hold back what came while it was up.
+                Some(Item::Message(message))
+                    if matches!(self.phase, Phase::Up | Phase::Draining) =>
+                {
                     self.received.0 += 1;
                     self.received.1 += message.nbytes() as u64;
                     self.inbox_cost += message.cost();
@@ -109,7 +112,7 @@ impl<B: Buffer> Link<B> {
     fn on_command(&mut self, body: &[u8]) -> Result<(), Error> {
         let offset = self.assembler.offset();
         match Command::parse(body, offset)? {
-            Command::Ready(_) if self.phase == Phase::Up => {
+            Command::Ready(_) if self.phase != Phase::Handshake => {
                 return Err(Error::malformed(offset, "second READY"));
             }
             Command::Ready(ready) => {

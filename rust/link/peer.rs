@@ -124,7 +124,8 @@ impl<B: Buffer> Link<B> {
 
     /// Whether bytes from the peer are welcome; if not, the stream is left alone.
     pub(crate) fn wants_read(&self) -> bool {
-        self.is_open() && self.stash.is_empty() && self.has_inbox_room()
+        let is_paused = !self.stash.is_empty() || !self.has_inbox_room();
+        self.is_open() && (self.is_draining() || !is_paused)
     }
 
     /// Whether to be told when the stream takes bytes again.
@@ -201,7 +202,8 @@ impl<B: Buffer> Link<B> {
         self.phase == Phase::Draining
     }
 
-    /// Send no more, and drop what comes, until the peer ends the stream.
+    /// Send no more, and drop what comes, until the peer ends the stream. What came before
+    /// can still be taken.
     ///
     /// `false` where that is not needed or not possible: the stream can just be closed.
     pub(crate) fn drain(&mut self) -> bool {
@@ -216,7 +218,7 @@ impl<B: Buffer> Link<B> {
         let ended = stream.shutdown_write().is_ok();
         if ended {
             self.phase = Phase::Draining;
-            self.discard_inbox();
+            self.sever();
         }
         ended
     }

@@ -32,5 +32,6 @@ pub struct Peer<B: Buffer> {
     pub(crate) is_dirty: bool,
     /// What the poller was told to watch: readable, writable.
     pub(crate) watched: (bool, bool),
-    pub(crate) handshake_timer: Option<crate::timers::TimerId>,
+    /// When it must be up, or must have drained.
+    pub(crate) timer: Option<crate::timers::TimerId>,
 }

@@ -69,6 +69,8 @@ pub struct Socket<B: Buffer> {
     pub(crate) is_woken: bool,
     /// A send found no room since the last time that there was some.
     pub(crate) is_starved: bool,
+    /// A ROUTER's sender may wait for a peer that left since the last one found no room.
+    has_lost_route: bool,
     up: Vec<LinkKey>,
     turn: usize,
     ready: VecDeque<LinkKey>,
@@ -96,6 +98,7 @@ impl<B: Buffer> Socket<B> {
             is_ending: false,
             is_woken: false,
             is_starved: false,
+            has_lost_route: false,
             up: Vec::new(),
             turn: 0,
             ready: VecDeque::new(),
@@ -207,6 +210,7 @@ impl<B: Buffer> Socket<B> {
 
     fn full(&mut self) -> SendFault {
         self.is_starved = true;
+        self.has_lost_route = false;
         SendFault::Full {
             hwm_messages: self.options.hwm_messages,
             hwm_bytes: self.options.hwm_bytes,
@@ -231,6 +235,9 @@ impl<B: Buffer> Socket<B> {
     /// Whether some peer, or the backlog while there is none, fell low enough that a
     /// waiting sender should go on.
     pub(crate) fn has_room(&self, links: &Links<B>) -> bool {
+        if self.has_lost_route {
+            return true;
+        }
         if self.up.is_empty() {
             return self.marks.is_low(self.backlog.len(), self.backlog.cost());
         }
@@ -329,6 +336,7 @@ impl<B: Buffer> Socket<B> {
         self.routes.remove(link.peer_routing_id(), key);
         let unsent = link.outbox.take_all();
         if self.kind == SocketType::Router {
+            self.has_lost_route = self.is_starved;
             let id = link.peer_routing_id().to_vec();
             unsent.into_iter().for_each(|message| self.lose(addressed(&id, message).ok()));
         } else {

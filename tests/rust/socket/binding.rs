@@ -1,13 +1,15 @@
 //! Socket files and addresses: whose they are, and when they go.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use busduct::context::SetupError;
 use busduct::link::BindError;
 use busduct::zmtp::SocketType::{Pull, Push};
 
-use crate::drive::{Place, core, open, recv, send};
+use crate::drive::{Place, core, open, open_with, recv, send, until};
 
 #[test]
 fn stale_socket_file_is_replaced() {
@@ -90,4 +92,16 @@ fn address_beyond_the_machine_is_refused_unless_asked_for() {
     let error = context.bind(pull, "tcp://0.0.0.0:0", false).unwrap_err();
     assert!(matches!(error, SetupError::Bind { error: BindError::NotLoopback(_), .. }), "{error}");
     context.bind(pull, "tcp://0.0.0.0:0", true).unwrap();
+}
+
+#[test]
+fn connection_that_is_refused_is_a_retry_and_no_failed_handshake() {
+    let mut context = core();
+    let push = open_with(&mut context, Push, |options| {
+        options.reconnect_interval = Duration::from_millis(1);
+    });
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    context.connect(push, &format!("tcp://{address}")).unwrap();
+    until(&mut context, |context| context.statistics(push).counters.num_retries >= 3);
+    assert_eq!(context.statistics(push).counters.num_handshakes_failed, 0);
 }

@@ -1,14 +1,19 @@
 //! Closing: what is sent still, what is known to be lost, and what is left behind.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use busduct::context::RecvFault;
 use busduct::socket::{SendFault, SocketKey, State};
 use busduct::zmtp::SocketType::{Dealer, Pull, Push};
+use busduct::zmtp::encode_greeting;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::drive::{Core, Place, core, message, open, open_with, recv, send, until, until_peers};
-use crate::raw::Raw;
+use crate::drive::{
+    Core, Place, core, message, open, open_with, recv, send, settle, until, until_peers,
+};
+use crate::raw::{Raw, frame, ready};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(30));
 
@@ -174,6 +179,81 @@ fn socket_that_closes_with_messages_unread_still_delivers_its_own_over_tcp() {
     }
     until(&mut context, |context| context.socket(right).unwrap().state() == State::Closed);
     assert_eq!(context.statistics(right).counters.num_undelivered, 0);
+}
+
+#[test]
+fn socket_that_disconnects_with_messages_unread_still_delivers_its_own_over_tcp() {
+    let mut context = core();
+    let left = open(&mut context, Dealer);
+    let right = open_with(&mut context, Dealer, |options| options.hwm_messages = 2);
+    let endpoint = context.bind(left, "tcp://127.0.0.1:0", false).unwrap();
+    context.connect(right, &endpoint).unwrap();
+    until_peers(&mut context, left, 1);
+    for _ in 0..50 {
+        send(&mut context, left, vec![1; 10_000]);
+    }
+    settle(&mut context);
+    while context.try_send(right, message(vec![2; 200_000])).is_ok() {}
+    context.disconnect(right, &endpoint).unwrap();
+    let num_sent = context.statistics(right).counters.num_messages_sent;
+    assert!(num_sent > 0);
+    for _ in 0..num_sent {
+        assert_eq!(recv(&mut context, left), vec![2; 200_000]);
+    }
+    // What was received before can still be taken.
+    assert_eq!(recv(&mut context, right), vec![1; 10_000]);
+    until_peers(&mut context, right, 0);
+    assert!(context.connect(right, &endpoint).is_ok());
+    send(&mut context, right, "again");
+    until(&mut context, |context| {
+        let parts = context.try_recv(left).unwrap().map(busduct::link::Message::into_parts);
+        parts.is_some_and(|parts| parts[0] == b"again")
+    });
+}
+
+/// A peer over TCP that reads all and never ends its half.
+fn listener_that_stays(context: &mut Core, push: SocketKey) -> TcpStream {
+    let endpoint = context.bind(push, "tcp://127.0.0.1:0", false).unwrap();
+    let mut stream = TcpStream::connect(endpoint.strip_prefix("tcp://").unwrap()).unwrap();
+    stream.write_all(&encode_greeting()).unwrap();
+    stream.write_all(&ready(Pull, b"")).unwrap();
+    until_peers(context, push, 1);
+    stream
+}
+
+#[test]
+fn unbounded_linger_ends_though_a_peer_never_ends_its_half() {
+    let mut context = core();
+    let push = open(&mut context, Push);
+    let mut stream = listener_that_stays(&mut context, push);
+    context.try_send(push, message("last")).unwrap();
+    context.close(push, None);
+    assert!(!context.is_closed());
+    until(&mut context, |context| context.is_closed());
+    assert_eq!(context.statistics(push).counters.num_undelivered, 0);
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received.ends_with(b"last"));
+}
+
+#[test]
+fn peer_that_is_cut_off_amid_a_message_while_its_listener_drains_is_no_fault() {
+    let mut context = core();
+    let dealer = open(&mut context, Dealer);
+    let endpoint = context.bind(dealer, "tcp://127.0.0.1:0", false).unwrap();
+    let mut stream = TcpStream::connect(endpoint.strip_prefix("tcp://").unwrap()).unwrap();
+    stream.write_all(&encode_greeting()).unwrap();
+    stream.write_all(&ready(Dealer, b"")).unwrap();
+    until_peers(&mut context, dealer, 1);
+    let whole = frame(&[7; 100], false);
+    stream.write_all(&whole[..50]).unwrap();
+    context.try_send(dealer, message("last")).unwrap();
+    settle(&mut context);
+    context.close(dealer, LONG);
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    drop(stream);
+    until(&mut context, |context| context.is_closed());
+    assert_eq!(context.faults(dealer), []);
 }
 
 #[test]

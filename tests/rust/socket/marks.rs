@@ -1,10 +1,10 @@
 //! High-water marks, by messages and by bytes, on both sides.
 
-use busduct::link::PART_OVERHEAD_BYTES;
+use busduct::link::{Message, PART_OVERHEAD_BYTES};
 use busduct::socket::{SendFault, SocketKey};
-use busduct::zmtp::SocketType::{Pull, Push};
+use busduct::zmtp::SocketType::{Dealer, Pull, Push, Router};
 
-use crate::drive::{Core, Place, core, message, open_with, recv, settle, until_peers};
+use crate::drive::{Core, Place, core, message, open_with, recv, settle, until, until_peers};
 use crate::raw::{Raw, frame};
 
 const NBYTES: usize = 100;
@@ -127,4 +127,88 @@ fn starved_sender_is_woken_when_its_peer_reads() {
     let mut woken = Vec::new();
     context.take_woken(&mut woken);
     assert_eq!(woken, [push]);
+}
+
+/// A ROUTER that is full for a peer "x" which does not read, and a peer "y".
+fn router_with_one_stuck(context: &mut Core, place: &Place) -> (SocketKey, Raw, Raw) {
+    let router = open_with(context, Router, |options| options.hwm_messages = 8);
+    context.bind(router, &place.endpoint("r"), false).unwrap();
+    let x = Raw::up(context, &place.path("r"), Dealer, b"x");
+    let y = Raw::up(context, &place.path("r"), Dealer, b"y");
+    until_peers(context, router, 2);
+    fill_route(context, router, b"x", 64 << 10);
+    (router, x, y)
+}
+
+/// Send to one peer until it has no room; return how many were accepted.
+fn fill_route(context: &mut Core, router: SocketKey, id: &[u8], nbytes: usize) -> usize {
+    let mut num_accepted = 0;
+    while send_to(context, router, id, nbytes) {
+        num_accepted += 1;
+    }
+    num_accepted
+}
+
+fn send_to(context: &mut Core, router: SocketKey, id: &[u8], nbytes: usize) -> bool {
+    let parts = vec![id.to_vec(), vec![0; nbytes]];
+    match context.try_send(router, Message::Multi(parts)) {
+        Ok(()) => true,
+        Err((SendFault::Full { .. }, _)) => false,
+        Err((fault, _)) => panic!("{fault:?}"),
+    }
+}
+
+fn is_woken(context: &mut Core, key: SocketKey) -> bool {
+    let mut woken = Vec::new();
+    context.take_woken(&mut woken);
+    woken.contains(&key) && context.is_writable(key)
+}
+
+/// Send to "y" until one more was accepted because writing made room, and only some.
+fn find_some_room(context: &mut Core, router: SocketKey, nbytes: usize) -> bool {
+    let mut before = 0;
+    while send_to(context, router, b"y", nbytes) {
+        let num_queued = context.statistics(router).num_send_queued;
+        if before == 16 && num_queued > 8 + 5 {
+            return true;
+        }
+        before = num_queued;
+    }
+    false
+}
+
+#[test]
+fn sender_to_one_peer_is_woken_though_one_to_another_found_room_by_writing() {
+    let mut num_found = 0;
+    // How much the kernel takes of the last batch differs by size.
+    for nbytes in (1_000..16_000).step_by(500) {
+        let (place, mut context) = (Place::new(), core());
+        let (router, mut x, _y) = router_with_one_stuck(&mut context, &place);
+        if !find_some_room(&mut context, router, nbytes) {
+            continue;
+        }
+        num_found += 1;
+        is_woken(&mut context, router);
+        let num_queued = context.statistics(router).num_send_queued;
+        until(&mut context, |context| {
+            x.read();
+            context.statistics(router).num_send_queued <= num_queued - 8
+        });
+        assert!(is_woken(&mut context, router), "{nbytes}");
+    }
+    assert!(num_found > 0);
+}
+
+#[test]
+fn sender_to_a_full_peer_is_woken_when_that_leaves_and_all_others_are_full() {
+    let (place, mut context) = (Place::new(), core());
+    let (router, x, _y) = router_with_one_stuck(&mut context, &place);
+    fill_route(&mut context, router, b"y", 64 << 10);
+    is_woken(&mut context, router);
+    assert!(!context.is_writable(router));
+    drop(x);
+    until_peers(&mut context, router, 1);
+    assert!(is_woken(&mut context, router));
+    assert!(!send_to(&mut context, router, b"y", 64 << 10));
+    assert!(!context.is_writable(router));
 }
