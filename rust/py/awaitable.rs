@@ -58,13 +58,15 @@ impl Awaitable {
         let (Some(side), Some(ticket), key) = (self.waits_for.take(), self.ticket, self.key) else {
             return;
         };
-        let passed = self.shared.with(py, |inner| {
-            if !inner.waiters.remove(key, side, ticket) {
+        let removed = self.shared.with(py, |inner| {
+            let removed = inner.waiters.remove(key, side, ticket);
+            if removed.is_none() {
                 inner.pass_on(key, side);
             }
+            removed
         });
         // A context that cannot be used any more has nobody to wake.
-        drop(passed);
+        drop(removed);
     }
 
     fn finish(&mut self, py: Python<'_>, output: Output) -> PyResult<()> {
@@ -92,8 +94,11 @@ impl Awaitable {
         let (operation, key) = (&mut self.operation, self.key);
         let (step, needs_flush) = self.shared.with(py, |inner| {
             let step = operation.step(inner, key);
-            let has_sent = operation.sends() && matches!(step, Step::Done(_));
-            (step, has_sent && !inner.flush_is_due())
+            // Some may be accepted before one that is refused; who waits flushes itself.
+            let may_have_sent =
+                operation.sends() && matches!(step, Step::Done(_) | Step::SendFailed(_));
+            let needs_flush = may_have_sent && inner.context.needs_flush();
+            (step, needs_flush && !inner.flush_is_due())
         })?;
         if needs_flush {
             schedule_flush(py, &self.shared)?;

@@ -103,10 +103,10 @@ pub(super) fn attach_to(
         if before.bind(py).call_method0("is_running")?.is_truthy()? {
             return Err(error::misuse(py, "context belongs to another running loop"));
         }
-        if let Some(attached) = shared.with(py, |inner| {
-            inner.waiters.clear();
-            inner.attached.take()
-        })? {
+        let (waiters, attached) =
+            shared.with(py, |inner| (inner.waiters.take_all(), inner.attached.take()))?;
+        drop(waiters);
+        if let Some(attached) = attached {
             attached.detach(py)?;
         }
     }

@@ -97,7 +97,10 @@ impl Operation {
             },
             Self::Used => Step::Reused,
         };
-        if let Step::Done(Output::Frame(_) | Output::Frames(_)) = step {
+        // NB: what one receiver cannot take is left to the next, which may.
+        let has_received =
+            matches!(step, Step::Done(Output::Frame(_) | Output::Frames(_)) | Step::RecvFailed(_));
+        if has_received {
             inner.pass_on_recv(key);
         }
         step

@@ -139,7 +139,7 @@ impl Shared {
         }
         let futures = std::mem::take(&mut inner.to_wake);
         drop(inner);
-        wake(py, futures)?;
+        wake(py, futures);
         Ok(result)
     }
 
@@ -171,16 +171,16 @@ impl Shared {
     }
 
     fn release_orphans(&self, py: Python<'_>) -> PyResult<()> {
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        if orphans.is_empty() {
+        if self.orphans.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Ok(());
         }
-        let mut inner = self.lock(py)?;
-        for key in orphans.drain(..) {
-            inner.context.release(key);
-            inner.waiters.forget(key);
-        }
-        Ok(())
+        self.with(py, |inner| {
+            let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in orphans.drain(..) {
+                inner.context.release(key);
+                inner.forget_if_gone(key);
+            }
+        })
     }
 }
 
@@ -239,6 +239,15 @@ impl Inner {
         }
     }
 
+    /// Forget who waits for a socket, once it is no more and all of them were woken.
+    fn forget_if_gone(&mut self, key: SocketKey) {
+        if self.context.socket(key).is_none() {
+            self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
+            self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
+            self.waiters.forget(key);
+        }
+    }
+
     fn collect_woken(&mut self) {
         let mut woken = std::mem::take(&mut self.woken);
         self.context.take_woken(&mut woken);
@@ -252,6 +261,7 @@ impl Inner {
             if self.context.is_writable(key) {
                 self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
             }
+            self.forget_if_gone(key);
         }
         self.woken = woken;
         if self.is_closed && self.context.is_closed() {

@@ -54,11 +54,23 @@ impl Waiters {
         queue.insert(at, (ticket, future));
     }
 
-    /// Take a future back; `false` if it is woken already.
-    pub(super) fn remove(&mut self, key: SocketKey, side: Side, ticket: Ticket) -> bool {
+    /// Take a future back; `None` if it is woken already.
+    pub(super) fn remove(
+        &mut self,
+        key: SocketKey,
+        side: Side,
+        ticket: Ticket,
+    ) -> Option<Py<PyAny>> {
+        if !self.has_queue(key, side) {
+            return None;
+        }
         let queue = self.queue(key, side);
         let at = queue.iter().position(|(other, _)| *other == ticket);
-        at.and_then(|at| queue.remove(at)).is_some()
+        at.and_then(|at| queue.remove(at)).map(|(_, future)| future)
+    }
+
+    fn has_queue(&self, key: SocketKey, side: Side) -> bool {
+        side == Side::Ended || self.sockets.contains_key(&key)
     }
 
     /// Move up to `count` futures to `into`.
@@ -69,7 +81,7 @@ impl Waiters {
         count: usize,
         into: &mut Vec<Py<PyAny>>,
     ) {
-        if side != Side::Ended && !self.sockets.contains_key(&key) {
+        if !self.has_queue(key, side) {
             return;
         }
         let queue = self.queue(key, side);
@@ -77,24 +89,35 @@ impl Waiters {
         into.extend(queue.drain(..count).map(|(_, future)| future));
     }
 
+    /// Forget a socket that is no more, for which nobody waits.
     pub(super) fn forget(&mut self, key: SocketKey) {
         self.sockets.remove(&key);
     }
 
-    /// Drop all: their loop is gone.
-    pub(super) fn clear(&mut self) {
-        self.sockets.clear();
-        self.ended.clear();
+    /// Give all away: their loop is gone. Dropping them may run Python code.
+    pub(super) fn take_all(&mut self) -> Self {
+        let num_tickets = self.num_tickets;
+        std::mem::replace(self, Self { num_tickets, ..Self::default() })
     }
 }
 
 /// Complete `futures`, less those that were cancelled meanwhile.
-pub(super) fn wake(py: Python<'_>, futures: Vec<Py<PyAny>>) -> PyResult<()> {
+///
+/// One whose loop was closed cannot be; that must not keep the others waiting, nor lose
+/// what the caller has taken.
+pub(super) fn wake(py: Python<'_>, futures: Vec<Py<PyAny>>) {
     for future in futures {
         let future = future.bind(py);
-        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-            future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        if let Err(error) = complete(future) {
+            error.write_unraisable(py, Some(future));
         }
+    }
+}
+
+fn complete(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
     }
     Ok(())
 }
