@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 from tests.transport.waiting import eventually, settle
 
-pytestmark = pytest.mark.parametrize("backend", ["rust"], indirect=True)
-
 from busduct.errors import FrameTooLargeError, LocalProtocolError
+
+pytestmark = pytest.mark.parametrize("backend", ["rust"], indirect=True)
 
 
 def _sockets() -> set[int]:
