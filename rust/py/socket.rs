@@ -115,8 +115,16 @@ fn multipart(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
     }
 }
 
-fn many(max_n: usize, max_bytes: usize) -> Operation {
-    Operation::RecvMany { max_n: max_n.max(1), max_bytes: max_bytes.max(1) }
+fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Operation> {
+    // What is negative is as wrong as zero, and told as such.
+    let size = |value: i64| usize::try_from(value).ok().filter(|&size| size > 0);
+    match (size(max_n), size(max_bytes)) {
+        (Some(max_n), Some(max_bytes)) => Ok(Operation::RecvMany { max_n, max_bytes }),
+        _ => {
+            let text = format!("max_n is {max_n} and max_bytes {max_bytes}; both are at least 1");
+            Err(error::config(py, &text))
+        }
+    }
 }
 
 #[pymethods]
@@ -229,8 +237,8 @@ impl Socket {
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
-    fn recv_many(&self, max_n: usize, max_bytes: usize) -> Awaitable {
-        self.awaitable(many(max_n, max_bytes))
+    fn recv_many(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Awaitable> {
+        Ok(self.awaitable(many(py, max_n, max_bytes)?))
     }
 
     fn recv_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -244,13 +252,8 @@ impl Socket {
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
-    fn recv_many_nowait(
-        &self,
-        py: Python<'_>,
-        max_n: usize,
-        max_bytes: usize,
-    ) -> PyResult<Py<PyAny>> {
-        let output = self.recv_now(py, many(max_n, max_bytes))?;
+    fn recv_many_nowait(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Py<PyAny>> {
+        let output = self.recv_now(py, many(py, max_n, max_bytes)?)?;
         output.unwrap_or(Output::Frames(Vec::new())).into_object(py)
     }
 
@@ -268,11 +271,11 @@ impl Socket {
     fn recv_many_blocking(
         &self,
         py: Python<'_>,
-        max_n: usize,
-        max_bytes: usize,
+        max_n: i64,
+        max_bytes: i64,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        self.block(py, many(max_n, max_bytes), timeout)
+        self.block(py, many(py, max_n, max_bytes)?, timeout)
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
