@@ -81,11 +81,8 @@ async def test_connections_over_the_cap_are_refused(
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "ipc:///nowhere/at/all"])
 async def test_refused_connect_counts_as_a_retry_alone(
-    request: pytest.FixtureRequest, backend: ModuleType, endpoint: str
+    backend: ModuleType, endpoint: str
 ) -> None:
-    if backend.BACKEND == "rust" and endpoint.startswith("tcp:"):
-        reason = "the native backend counts a failed handshake as well"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
     async with backend.Context() as ctx:
         tx = ctx.socket(backend.PUSH, reconnect_interval=0.005)
         tx.connect(endpoint)
