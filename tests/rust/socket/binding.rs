@@ -105,3 +105,13 @@ fn connection_that_is_refused_is_a_retry_and_no_failed_handshake() {
     until(&mut context, |context| context.statistics(push).counters.num_retries >= 3);
     assert_eq!(context.statistics(push).counters.num_handshakes_failed, 0);
 }
+
+#[test]
+fn listener_that_cannot_be_watched_is_closed() {
+    let (place, mut context) = (Place::new(), core());
+    context.shut();
+    let pull = open(&mut context, Pull);
+    let error = context.bind(pull, &place.endpoint("p"), false).unwrap_err();
+    assert!(matches!(error, SetupError::System(_)), "{error}");
+    assert!(!place.path("p").exists());
+}
