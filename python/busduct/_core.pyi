@@ -170,6 +170,9 @@ class Socket:
     def disconnect(self, endpoint: str) -> None:
         """End that connection; what it had not sent goes to another peer.
 
+        Over TCP the link stays until the peer ends it too, for at most the linger (1 s
+        where it has no bound), so that nothing written is lost.
+
         Raises:
             LocalProtocolError: Nothing is connected there.
         """
@@ -282,7 +285,8 @@ class Socket:
         """Stop receiving and listening; go on sending in the background. Idempotent.
 
         Args:
-            linger: Seconds instead of the socket's own; None for no bound.
+            linger: Seconds instead of the socket's own; None for no bound. Over TCP it
+                includes the wait for the peer to end too, then of at most 1 s.
         """
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -57,6 +57,9 @@ impl Endpoint {
         let Some(address) = text.strip_prefix("tcp://") else {
             return fail("must start with ipc:// or tcp://");
         };
+        if address.contains('\0') {
+            return fail("the host holds a zero byte");
+        }
         let Some((host, port)) = address.rsplit_once(':') else {
             return fail("the port is missing");
         };
@@ -122,6 +125,7 @@ mod tests {
             "tcp://:1",
             "tcp://h:",
             "tcp://h:65536",
+            "tcp://h\0:1",
             "tcp://h:+1",
             "tcp://[]:1",
             "tcp://[h]:1",

@@ -53,7 +53,7 @@ reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn socket(
         slf: &Bound<'_, Self>,
-        kind: u8,
+        kind: i64,
         hwm_messages: i64,
         hwm_bytes: i64,
         linger: Option<f64>,
@@ -66,7 +66,7 @@ reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
         routing_id: Vec<u8>,
     ) -> PyResult<Socket> {
         let py = slf.py();
-        let Some(kind) = SocketType::from_code(kind) else {
+        let Some(kind) = u8::try_from(kind).ok().and_then(SocketType::from_code) else {
             return Err(error::config(py, &format!("{kind} is not a socket type")));
         };
         // What is negative is as wrong as zero, and told as such.
