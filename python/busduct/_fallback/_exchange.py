@@ -149,6 +149,8 @@ class Exchange:
         return message is not None and (len(message) > 1 or self._kind == ROUTER)
 
     def _refuse_parts(self) -> None:
+        # The message stays, and may be what the next one waits for.
+        self._pattern.collector.waiters.wake()
         kind = KIND_NAMES[self._kind]
         msg = f"the next message of this {kind} has several parts; use recv_multipart"
         raise LocalProtocolError(msg)

@@ -13,7 +13,7 @@ from tests.transport.waiting import eventually, settle
 
 from busduct.errors import FrameTooLargeError, LocalProtocolError
 
-pytestmark = pytest.mark.parametrize("backend", ["rust"], indirect=True)
+native_only = pytest.mark.parametrize("backend", ["rust"], indirect=True)
 
 
 def _sockets() -> set[int]:
@@ -52,6 +52,7 @@ async def test_receiver_that_fails_on_a_multipart_message_leaves_it_to_the_next(
         assert await asyncio.wait_for(multi, 20) == [b"a", b"b"]
 
 
+@native_only
 async def test_messages_before_one_that_is_refused_are_sent(
     backend: ModuleType,
 ) -> None:
@@ -65,6 +66,7 @@ async def test_messages_before_one_that_is_refused_are_sent(
         assert await asyncio.wait_for(rx.recv(), 20) == b"fits"
 
 
+@native_only
 async def test_wait_for_a_socket_whose_object_is_gone_goes_on(
     backend: ModuleType,
 ) -> None:
@@ -83,6 +85,7 @@ async def test_wait_for_a_socket_whose_object_is_gone_goes_on(
         assert await asyncio.wait_for(waiting, 20) == b"late"
 
 
+@native_only
 @pytest.mark.parametrize("ends", ["link", "listener"])
 def test_what_a_forked_child_holds_open_keeps_nobody_busy(
     backend: ModuleType, ends: str
