@@ -1,17 +1,21 @@
 """Messages that wait for room in a socket, in order."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from busduct.errors import FullError
 from busduct.pipeline.messages import encode
+from busduct.transport import PUSH, get_zmq_socket
 
 if TYPE_CHECKING:
-    from busduct.transport import Socket
+    from busduct.transport import Context, Socket
 
-__all__ = ["Outbox"]
+__all__ = ["RECONNECT_MAX", "Outbox"]
+
+# The engine's processes come back within a second; the default back-off grows to 5 s.
+RECONNECT_MAX = 0.2
 
 
 class Outbox:
@@ -23,6 +27,15 @@ class Outbox:
     def __init__(self, socket: "Socket") -> None:
         self._socket = socket
         self._waiting: deque[bytes] = deque()
+
+    @classmethod
+    def connect(cls, context: "Context", endpoint: str) -> Self:
+        """Open a PUSH to another process of the engine."""
+        return cls(
+            get_zmq_socket(
+                context, PUSH, endpoint, bind=False, reconnect_max=RECONNECT_MAX
+            )
+        )
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -23,14 +23,13 @@ from busduct.pipeline.messages import (
     decode_detokenizer_input,
 )
 from busduct.pipeline.port_args import PortArgs
-from busduct.transport import PULL, PUSH, Context, get_zmq_socket
+from busduct.transport import PULL, Context, get_zmq_socket
 
 __all__ = ["DetokenizerManager"]
 
 _log = logging.getLogger("busduct.pipeline.detokenizer")
 
 RECV_PER_TURN = 256
-RECONNECT_MAX = 0.2
 
 
 @dataclass(slots=True)
@@ -81,8 +80,8 @@ class DetokenizerManager:
         self._input = get_zmq_socket(
             context, PULL, ports.detokenizer_ipc_name, bind=True
         )
-        self._output = self._connect(ports.tokenizer_ipc_name)
-        self._scheduler = self._connect(ports.scheduler_input_ipc_name)
+        self._output = Outbox.connect(context, ports.tokenizer_ipc_name)
+        self._scheduler = Outbox.connect(context, ports.scheduler_input_ipc_name)
 
     def report_ready(self, generation: int) -> None:
         """Tell the tokenizer that text will come."""
@@ -135,17 +134,6 @@ class DetokenizerManager:
         self._input.close()
         self._output.close()
         self._scheduler.close()
-
-    def _connect(self, endpoint: str) -> Outbox:
-        return Outbox(
-            get_zmq_socket(
-                self._context,
-                PUSH,
-                endpoint,
-                bind=False,
-                reconnect_max=RECONNECT_MAX,
-            )
-        )
 
     def _malformed_failure(self, rid: str) -> RequestFailed:
         self._scheduler.send(StopReq(rid))

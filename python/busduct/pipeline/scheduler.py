@@ -29,7 +29,7 @@ from busduct.pipeline.messages import (
 from busduct.pipeline.port_args import PortArgs
 from busduct.pipeline.runners import ModelRunner, SequenceStep
 from busduct.pipeline.sampling import make_generator, sample
-from busduct.transport import PULL, PUSH, Context, get_zmq_socket
+from busduct.transport import PULL, Context, get_zmq_socket
 
 __all__ = ["Scheduler"]
 
@@ -37,8 +37,6 @@ _log = logging.getLogger("busduct.pipeline.scheduler")
 
 RECV_PER_STEP = 256
 MAX_WAITING_ANSWERS = 1024
-# The engine's processes come back within a second; the default back-off grows to 5 s.
-RECONNECT_MAX = 0.2
 
 
 class Scheduler:
@@ -79,8 +77,8 @@ class Scheduler:
         self._input = get_zmq_socket(
             context, PULL, ports.scheduler_input_ipc_name, bind=True
         )
-        self._output = self._connect(ports.detokenizer_ipc_name)
-        self._control = self._connect(ports.tokenizer_ipc_name)
+        self._output = Outbox.connect(context, ports.detokenizer_ipc_name)
+        self._control = Outbox.connect(context, ports.tokenizer_ipc_name)
         self._output.send(ResetReq(epoch))
 
     def report_ready(self, generation: int) -> None:
@@ -197,17 +195,6 @@ class Scheduler:
         self._input.close()
         self._output.close()
         self._control.close()
-
-    def _connect(self, endpoint: str) -> Outbox:
-        return Outbox(
-            get_zmq_socket(
-                self._context,
-                PUSH,
-                endpoint,
-                bind=False,
-                reconnect_max=RECONNECT_MAX,
-            )
-        )
 
     def _add_request(self, message: TokenizedGenerateReqInput) -> None:
         if message.epoch < self._epoch:

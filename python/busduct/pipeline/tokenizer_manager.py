@@ -16,6 +16,7 @@ from busduct.errors import (
     WorkerError,
 )
 from busduct.pipeline._malformed import MalformedMessages
+from busduct.pipeline._outbox import RECONNECT_MAX
 from busduct.pipeline._running_request import RunningRequest
 from busduct.pipeline._types import GenerateOutput, SamplingParams
 from busduct.pipeline.messages import (
@@ -41,7 +42,6 @@ __all__ = ["TokenizerManager"]
 _log = logging.getLogger("busduct.pipeline.tokenizer")
 
 MAX_RID_CHARS = 128
-RECONNECT_MAX = 0.2
 
 
 class TokenizerManager:
