@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -108,5 +109,9 @@ def _open_fds() -> dict[str, str]:
 
 
 def _children() -> set[str]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+    children: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        # NB: a joined thread may still be listed, and be gone when it is read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children.update((task / "children").read_text().split())
+    return children
