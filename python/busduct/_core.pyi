@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self, TypeAlias, final
 
 from busduct.errors import BusductError
+from busduct.monitor import MonitorEvent
 from busduct.statistics import SocketStatistics
 
 _Data: TypeAlias = bytes | bytearray | memoryview
@@ -12,20 +13,35 @@ _Data: TypeAlias = bytes | bytearray | memoryview
 __all__ = [
     "BACKEND",
     "DEALER",
+    "PAIR",
+    "PUB",
     "PULL",
     "PUSH",
+    "REP",
+    "REQ",
     "ROUTER",
+    "SUB",
+    "XPUB",
+    "XSUB",
     "Context",
+    "Monitor",
     "Socket",
     "__version__",
 ]
 
 __version__: str
 BACKEND: str
+PAIR: int
+PUB: int
+SUB: int
+REQ: int
+REP: int
 DEALER: int
 ROUTER: int
 PULL: int
 PUSH: int
+XPUB: int
+XSUB: int
 
 @final
 class Context:
@@ -38,9 +54,25 @@ class Context:
     Every method raises `ForkedError` in a forked child, and `LocalProtocolError` while
     another thread is inside a call of the same context, or while another running loop
     owns it.
+
+    With a key, every TCP connection proves on both sides that it knows the key before
+    anything else is said, and each record on it carries a MAC (docs/wire.md, "Keys").
+
+    With `io_thread`, a thread of the context's own reads, writes, reconnects and
+    answers heartbeats, so that an owner may stay away for long; the methods are the
+    same, and still for one thread at a time.
     """
 
-    def __new__(cls) -> Self: ...
+    def __new__(cls, *, key: bytes | None = None, io_thread: bool = False) -> Self:
+        """Make a context without sockets.
+
+        Args:
+            key: 32 bytes that every TCP peer must know too; None for none.
+            io_thread: Move bytes in a thread of the context's own.
+
+        Raises:
+            ConfigError: A key of another length.
+        """
     def socket(
         self,
         kind: int,
@@ -55,26 +87,78 @@ class Context:
         reconnect_interval: float = 0.1,
         reconnect_max: float = 5.0,
         routing_id: bytes = b"",
+        on_full: str | None = None,
+        immediate: bool = False,
+        heartbeat_interval: float | None = None,
+        heartbeat_timeout: float | None = None,
+        heartbeat_ttl: float | None = None,
+        backlog: int = 4096,
+        tcp_keepalive_idle: float | None = None,
+        tcp_keepalive_interval: float = 10.0,
+        tcp_keepalive_count: int = 3,
+        send_buffer_bytes: int = 0,
+        recv_buffer_bytes: int = 0,
+        probe_router: bool = False,
+        router_mandatory: bool = True,
+        router_handover: bool = False,
+        req_correlate: bool = False,
+        req_relaxed: bool = False,
+        xpub_verbose: bool = False,
+        max_subscriptions: int = 65536,
     ) -> Socket:
         """Open a socket.
 
         Args:
-            kind: PUSH, PULL, DEALER or ROUTER.
+            kind: PAIR, PUB, SUB, REQ, REP, DEALER, ROUTER, PULL, PUSH, XPUB or XSUB.
             hwm_messages: Messages queued per peer and direction; at least 1.
             hwm_bytes: Bytes queued per peer and direction, counted as payload and 96
                 for each part; a larger message is still taken by an empty queue.
             linger: Seconds that close goes on sending; None for no bound.
             max_message_bytes: Payload bytes of all parts of one message, both ways.
-            max_parts: Parts of one message, both ways.
+            max_parts: Parts of one message, both ways; envelopes of REQ and REP count.
             max_peers: Accepted connections held at once; more are refused.
             handshake_timeout: Seconds a new connection may take to greet.
             reconnect_interval: Seconds before the first new attempt to connect;
                 doubles, with jitter, at each failure.
             reconnect_max: Seconds that it doubles up to.
             routing_id: At most 255 bytes announced to ROUTER peers, the first not 0.
+            on_full: What happens to a message beyond a mark. ``"wait"``: the sender
+                waits. ``"error"``: the sender gets `FullError`. ``"drop_new"``: it is
+                dropped. ``"drop_old"``: the oldest of that queue are, until it fits.
+                ``"conflate"``: a queue holds one message, the newest. Drops are counted
+                in `SocketStatistics.num_dropped`. For PULL, SUB and XSUB it tells of
+                the queue of received messages, and ``"wait"`` is back-pressure; for the
+                others of the queues of messages to be sent. None is ``"drop_new"`` for
+                PUB and XPUB and ``"wait"`` for the others. ROUTER has no
+                ``"conflate"``; REQ and REP have only the first two; PULL, SUB and XSUB
+                have no ``"error"``.
+            immediate: Without a peer a send waits for one, rather than queueing.
+            heartbeat_interval: Seconds between PINGs to each peer; None for none.
+            heartbeat_timeout: Seconds of silence after a PING that end the connection;
+                None for the interval.
+            heartbeat_ttl: Seconds of our silence after which the peer is told to end
+                the connection, in steps of 0.1, at most 6553.5; None for none.
+            backlog: Connections that the kernel holds before they are accepted.
+            tcp_keepalive_idle: Seconds of silence before the kernel probes a TCP peer,
+                at least 1; None to probe never.
+            tcp_keepalive_interval: Seconds between probes, at least 1.
+            tcp_keepalive_count: Probes unanswered before the connection is lost.
+            send_buffer_bytes: Of the kernel, for each connection; 0 to let it choose.
+            recv_buffer_bytes: As above.
+            probe_router: Send an empty message to each new peer (DEALER, REQ, ROUTER).
+            router_mandatory: A ROUTER raises `PeerLostError` for an id that no peer
+                has; otherwise the message is dropped, and counted.
+            router_handover: A second peer with the routing id of a first one takes its
+                place; otherwise it is refused while the first lives.
+            req_correlate: A REQ marks each request with a number, and drops replies
+                that do not carry it.
+            req_relaxed: A REQ may send before the reply to its last request came; that
+                one is dropped if it still comes.
+            xpub_verbose: An XPUB gives each subscription, not only a topic's first.
+            max_subscriptions: Of one peer, at a PUB or XPUB; more end its connection.
 
         Raises:
-            ConfigError: A value out of its range.
+            ConfigError: A value out of its range, or an option of another kind.
             ClosedError: The context is closed.
         """
     def fileno(self) -> int:
@@ -117,10 +201,20 @@ class Socket:
 
     It lives until it, or its context, is closed; dropping the object closes nothing.
 
-    A PUSH or DEALER gives each message to the next peer in turn that has room; without
-    any peer, messages wait in the socket up to its high-water marks. What was not yet
-    handed to the kernel when a peer is lost goes to the next one. A ROUTER names the
-    peer in the first part.
+    PUSH, DEALER and REQ give each message to the next peer in turn that has room;
+    without any peer, messages wait in the socket up to its high-water marks. What was
+    not yet handed to the kernel when a peer is lost goes to the next one. A ROUTER
+    names the peer in the first part. A PAIR has one peer, and refuses others while it
+    lives.
+
+    PUB and XPUB give a message to every peer that subscribed to a prefix of its first
+    part, of which 255 bytes count. A SUB takes only what it subscribed to; an XPUB
+    receives subscriptions as messages of one part, 1 or 0 and the topic, and an XSUB
+    sends them so.
+
+    A REQ sends and receives in turn; when the peer that was sent the request is lost,
+    `recv` raises `PeerLostError` and the next request may be sent. A REP receives and
+    sends in turn; a reply whose peer is lost raises `PeerLostError`.
 
     What can be done at once is done without giving way to other tasks: a task that only
     sends to a peer that keeps up should now and then `await asyncio.sleep(0)`.
@@ -141,22 +235,29 @@ class Socket:
     def fileno(self) -> int:
         """Return the context's descriptor."""
     def bind(self, endpoint: str, *, insecure: bool = False) -> str:
-        """Listen at `ipc://PATH` or `tcp://HOST:PORT`; return what is really bound.
+        """Listen; return what is really bound.
 
         A socket file left by a dead owner is replaced; a live one never is.
 
         Args:
-            endpoint: Port 0 lets the system choose.
-            insecure: Permit a TCP address other than loopback, unauthenticated.
+            endpoint: `ipc://PATH`, `tcp://HOST:PORT` where port 0 lets the system
+                choose, or `inproc://NAME`, at most 255 bytes, for sockets of the same
+                context, between which messages are moved and not copied.
+            insecure: Of TCP: do not use the context's key; and permit an address other
+                than loopback without one.
 
         Raises:
             AddressInUseError: Somebody listens there.
-            AuthError: Not loopback, and `insecure` is false.
+            AuthError: Not loopback, no key, and `insecure` is false.
             ConfigError: Not an endpoint, or an ipc path over 107 bytes.
             OSError: What else the system refuses.
         """
-    def connect(self, endpoint: str) -> None:
+    def connect(self, endpoint: str, *, insecure: bool = False) -> None:
         """Connect in the background, and again whenever the connection is lost.
+
+        Args:
+            endpoint: As for `bind`; an inproc name may be bound later.
+            insecure: Of TCP: do not use the context's key.
 
         Raises:
             ConfigError: As for `bind`.
@@ -184,7 +285,11 @@ class Socket:
 
         Raises:
             FrameTooLargeError: Over `max_message_bytes`.
-            LocalProtocolError: A PULL cannot send; a ROUTER needs `send_multipart`.
+            FullError: No room, and `on_full` is ``"error"``.
+            LocalProtocolError: PULL and SUB cannot send; a ROUTER needs
+                `send_multipart`; a REQ that waits for a reply, or a REP without a
+                request to reply to.
+            PeerLostError: Of a REP: who asked is gone.
         """
     def send_multipart(self, parts: Sequence[_Data]) -> Awaitable[None]:
         """Accept one message of one or more parts, waiting for room.
@@ -201,6 +306,16 @@ class Socket:
 
         Cancelled while it waits: a prefix was accepted.
         """
+    def send_urgent(self, parts: Sequence[_Data]) -> Awaitable[None]:
+        """Accept one message that overtakes what this side has queued for its peer.
+
+        Urgent messages keep their order among themselves and have the marks to
+        themselves: a full queue of others does not hold them up. For PAIR, PUSH, DEALER
+        and ROUTER (routing id first). `on_full` is always ``"wait"`` for them.
+
+        Raises:
+            LocalProtocolError: Another kind of socket.
+        """
     def send_nowait(self, data: _Data) -> None:
         """Accept one message at once.
 
@@ -211,6 +326,8 @@ class Socket:
         """Accept one message of parts at once, or raise as `send_nowait`."""
     def send_many_nowait(self, messages: Sequence[_Data]) -> int:
         """Accept as many as there is room for; return how many."""
+    def send_urgent_nowait(self, parts: Sequence[_Data]) -> None:
+        """Accept one urgent message at once, or raise as `send_nowait`."""
     def send_blocking(self, data: _Data, timeout: float | None = None) -> None:
         """Accept one message, waiting at most `timeout` seconds for room.
 
@@ -227,8 +344,10 @@ class Socket:
         Cancelling loses nothing. Peers take turns.
 
         Raises:
-            LocalProtocolError: A PUSH cannot receive; or the next message has several
-                parts (it stays: take it by `recv_multipart`).
+            LocalProtocolError: PUSH and PUB cannot receive; a REQ without a request, or
+                a REP that owes a reply; or the next message has several parts (it
+                stays: take it by `recv_multipart`).
+            PeerLostError: Of a REQ: the peer that was asked is gone.
         """
     def recv_multipart(self) -> Awaitable[list[bytes]]:
         """Take the next message, waiting for it; a ROUTER puts the routing id first."""
@@ -264,6 +383,63 @@ class Socket:
         timeout: float | None = None,
     ) -> list[bytes]:
         """Take what is there, waiting at most `timeout` seconds for the first."""
+    @property
+    def readable(self) -> bool:
+        """Whether a receive would give a message or an error at once."""
+    @property
+    def writable(self) -> bool:
+        """Whether a small message would be accepted, or refused, at once."""
+    def wait_readable(self) -> Awaitable[None]:
+        """Wait until `readable`; takes nothing."""
+    def wait_writable(self) -> Awaitable[None]:
+        """Wait until `writable`; takes nothing."""
+    def subscribe(self, prefix: _Data) -> None:
+        """Take messages whose first part starts with `prefix`; b"" for all.
+
+        Subscribing twice asks for unsubscribing twice. Of SUB and XSUB.
+
+        Raises:
+            ConfigError: Over 255 bytes.
+            LocalProtocolError: Another kind of socket.
+        """
+    def unsubscribe(self, prefix: _Data) -> None:
+        """Take back one `subscribe`.
+
+        Raises:
+            LocalProtocolError: Not subscribed to, or another kind of socket.
+        """
+    def num_subscribers(self, topic: _Data = b"") -> int:
+        """Return how many peers a message that starts with `topic` would go to.
+
+        Raises:
+            LocalProtocolError: Neither PUB nor XPUB.
+        """
+    def wait_subscribers(self, count: int = 1, topic: _Data = b"") -> Awaitable[None]:
+        """Wait until `num_subscribers(topic)` is at least `count`.
+
+        What is published from then on reaches them all.
+
+        Raises:
+            ConfigError: Fewer than 1.
+            LocalProtocolError: Neither PUB nor XPUB.
+        """
+    def wait_subscribers_blocking(
+        self, count: int = 1, topic: _Data = b"", timeout: float | None = None
+    ) -> None:
+        """Wait for subscribers for at most `timeout` seconds.
+
+        Raises:
+            WaitTimeoutError: They did not come.
+        """
+    def monitor(self, max_events: int = 1024) -> Monitor:
+        """Watch the connections of this socket from here on.
+
+        One monitor at a time: another takes the place of the first, which ends.
+
+        Args:
+            max_events: Held until they are taken; beyond it the oldest are dropped,
+                and counted.
+        """
     def statistics(self) -> SocketStatistics:
         """Return the counters and queue lengths."""
     def recent_errors(self) -> list[BusductError]:
@@ -271,8 +447,9 @@ class Socket:
 
         MalformedFrameError, FrameTooLargeError, RemoteProtocolError (wrong version,
         mechanism or socket type, an ERROR command, a routing id that is in use),
-        HandshakeError (said nothing in time), PeerLostError (gone amid a message),
-        AuthError (another uid).
+        HandshakeError (said nothing in time), PeerLostError (gone amid a message, or
+        silent beyond the heartbeat timeout),
+        AuthError (another uid, a wrong key, a record that was tampered with).
         """
     def undelivered(self) -> list[list[bytes]]:
         """Take the accepted messages whose loss is known, as lists of parts.
@@ -304,3 +481,32 @@ class Socket:
         tb: TracebackType | None,
         /,
     ) -> Awaitable[None]: ...
+
+@final
+class Monitor:
+    """What happens to a socket's connections, one event after the other.
+
+    An asynchronous iterator that ends when the socket is closed or another monitor
+    takes its place. Taking an event is safe to cancel.
+    """
+
+    @property
+    def num_dropped(self) -> int:
+        """Events dropped because nobody took them in time."""
+    def recv_nowait(self) -> MonitorEvent | None:
+        """Take the next event; None if there is none.
+
+        Raises:
+            ClosedError: The monitor has ended, and all events were taken.
+        """
+    def recv_blocking(self, timeout: float | None = None) -> MonitorEvent:
+        """Take the next event, waiting at most `timeout` seconds.
+
+        Raises:
+            ClosedError: The monitor has ended, and all events were taken.
+            WaitTimeoutError: None came.
+        """
+    def close(self) -> None:
+        """End it. Idempotent."""
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Awaitable[MonitorEvent]: ...

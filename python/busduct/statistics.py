@@ -28,8 +28,13 @@ class SocketStatistics:
         num_retries: Connection attempts that failed and were put off.
         num_handshakes_failed: Links that ended before their handshake did.
         num_protocol_errors: Links closed because the peer broke the protocol.
-        num_refused: Peers turned away (uid, connection cap, duplicate routing id).
+        num_refused: Peers turned away (uid, connection cap, routing id in use, a PAIR's
+            second peer).
         num_undelivered: Accepted messages whose loss is known.
+        num_dropped: Messages dropped because `on_full` says so, or because no peer has
+            the routing id that they name.
+        num_subscriptions: Topics that this SUB or XSUB subscribed to; at a PUB or XPUB,
+            subscriptions that its peers hold.
     """
 
     num_peers: int
@@ -49,3 +54,5 @@ class SocketStatistics:
     num_protocol_errors: int
     num_refused: int
     num_undelivered: int
+    num_dropped: int
+    num_subscriptions: int
