@@ -117,11 +117,7 @@ impl<B: Buffer> Link<B> {
             }
             Command::Ready(ready) => {
                 if !self.kind.accepts(ready.socket_type) {
-                    return Err(Error::refused(format!(
-                        "socket type {} does not speak with {}",
-                        self.kind.name(),
-                        String::from_utf8_lossy(ready.socket_type).escape_debug()
-                    )));
+                    return Err(Error::refused(self.kind.refusal(ready.socket_type)));
                 }
                 self.peer_routing_id = ready.identity.into();
                 self.phase = Phase::Up;

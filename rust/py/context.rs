@@ -4,16 +4,17 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::awaitable::Awaitable;
 use super::blocking::{to_duration, wait_readable};
 use super::error;
 use super::event_loop::{attach, end};
 use super::operation::Operation;
+use super::options;
 use super::shared::Shared;
 use super::socket::Socket;
-use crate::socket::{SocketKey, SocketOptions};
+use crate::socket::SocketKey;
 use crate::zmtp::SocketType;
 
 #[pyclass(module = "busduct._core", frozen)]
@@ -42,49 +43,24 @@ impl Context {
         Ok(Self { shared: Arc::new(Shared::new(py)?) })
     }
 
-    #[pyo3(signature = (
-        kind, *, hwm_messages=1000, hwm_bytes=67_108_864, linger=Some(1.0),
-        max_message_bytes=1_073_741_824, max_parts=1024, max_peers=4096,
-        handshake_timeout=10.0, reconnect_interval=0.1, reconnect_max=5.0,
-        routing_id=Vec::new(),
-    ), text_signature = "($self, kind, *, hwm_messages=1000, hwm_bytes=67108864, linger=1.0, \
-max_message_bytes=1073741824, max_parts=1024, max_peers=4096, handshake_timeout=10.0, \
-reconnect_interval=0.1, reconnect_max=5.0, routing_id=b'')")]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (kind, **options), text_signature = "($self, kind, *, \
+hwm_messages=1000, hwm_bytes=67108864, linger=1.0, max_message_bytes=1073741824, \
+max_parts=1024, max_peers=4096, handshake_timeout=10.0, reconnect_interval=0.1, \
+reconnect_max=5.0, routing_id=b'', on_full=None, immediate=False, heartbeat_interval=None, \
+heartbeat_timeout=None, heartbeat_ttl=None, backlog=4096, tcp_keepalive_idle=None, \
+tcp_keepalive_interval=10.0, tcp_keepalive_count=3, send_buffer_bytes=0, \
+recv_buffer_bytes=0, probe_router=False, router_mandatory=True, router_handover=False, \
+req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65536)")]
     fn socket(
         slf: &Bound<'_, Self>,
         kind: i64,
-        hwm_messages: i64,
-        hwm_bytes: i64,
-        linger: Option<f64>,
-        max_message_bytes: i64,
-        max_parts: i64,
-        max_peers: i64,
-        handshake_timeout: f64,
-        reconnect_interval: f64,
-        reconnect_max: f64,
-        routing_id: Vec<u8>,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Socket> {
         let py = slf.py();
         let Some(kind) = u8::try_from(kind).ok().and_then(SocketType::from_code) else {
             return Err(error::config(py, &format!("{kind} is not a socket type")));
         };
-        // What is negative is as wrong as zero, and told as such.
-        let size = |value: i64| usize::try_from(value).unwrap_or(0);
-        let bounded = |seconds: f64| to_duration(py, Some(seconds));
-        let forever = std::time::Duration::MAX;
-        let options = SocketOptions {
-            hwm_messages: size(hwm_messages),
-            hwm_bytes: size(hwm_bytes),
-            linger: to_duration(py, linger)?,
-            max_message_bytes: size(max_message_bytes) as u64,
-            max_parts: size(max_parts),
-            max_peers: size(max_peers),
-            handshake_timeout: bounded(handshake_timeout)?.unwrap_or(forever),
-            reconnect_interval: bounded(reconnect_interval)?.unwrap_or(forever),
-            reconnect_max: bounded(reconnect_max)?.unwrap_or(forever),
-            routing_id,
-        };
+        let options = options::from_keywords(options)?;
         let opened = slf.get().shared.with(py, |inner| {
             if inner.is_closed { None } else { Some(inner.context.open(kind, options)) }
         })?;

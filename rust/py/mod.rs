@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod event_loop;
 mod operation;
+mod options;
 mod shared;
 mod socket;
 mod statistics;

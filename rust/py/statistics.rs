@@ -29,6 +29,8 @@ pub(super) fn to_python<'py>(
     fields.set_item("num_protocol_errors", counters.num_protocol_errors)?;
     fields.set_item("num_refused", counters.num_refused)?;
     fields.set_item("num_undelivered", counters.num_undelivered)?;
+    fields.set_item("num_dropped", counters.num_dropped)?;
+    fields.set_item("num_subscriptions", statistics.num_subscriptions)?;
     let class = PyModule::import(py, "busduct.statistics")?.getattr("SocketStatistics")?;
     class.call((), Some(&fields))
 }

@@ -1,11 +1,14 @@
 //! Patterns over links: who gets a message, whose message comes next. No I/O.
 
+mod on_full;
 mod options;
 mod peer;
 mod queue;
 mod record;
 mod routes;
+mod validation;
 
+pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
 pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
 pub(crate) use queue::addressed;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::OnFull;
 use crate::link::{Limits, Marks};
+use crate::zmtp::SocketType;
 
 /// The options of a socket. The defaults suit a service on one machine.
 #[derive(Debug, Clone)]
@@ -28,6 +30,42 @@ pub struct SocketOptions {
     pub reconnect_max: Duration,
     /// Announced to ROUTER peers; empty for none.
     pub routing_id: Vec<u8>,
+    /// What becomes of a message beyond a mark; `None` for [`OnFull::default_of`].
+    pub on_full: Option<OnFull>,
+    /// Without a peer a send waits for one.
+    pub immediate: bool,
+    /// Between PINGs to each peer; `None` for none.
+    pub heartbeat_interval: Option<Duration>,
+    /// Silence after a PING that ends a link; `None` for the interval.
+    pub heartbeat_timeout: Option<Duration>,
+    /// Silence of ours after which a peer is told to end the link; `None` for none.
+    pub heartbeat_ttl: Option<Duration>,
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: usize,
+    /// Silence of a TCP peer before the kernel probes it; `None` for never.
+    pub tcp_keepalive_idle: Option<Duration>,
+    /// Between those probes.
+    pub tcp_keepalive_interval: Duration,
+    /// Probes without an answer that end a connection.
+    pub tcp_keepalive_count: usize,
+    /// Of the kernel, for each connection; 0 to let it choose.
+    pub send_buffer_bytes: usize,
+    /// As above.
+    pub recv_buffer_bytes: usize,
+    /// Send each new peer an empty message.
+    pub probe_router: bool,
+    /// A ROUTER refuses a message for an id that no peer has, rather than drop it.
+    pub router_mandatory: bool,
+    /// At a ROUTER the second peer of a routing id takes the first one's place.
+    pub router_handover: bool,
+    /// A REQ numbers its requests, and drops replies to others.
+    pub req_correlate: bool,
+    /// A REQ may send again before the reply came.
+    pub req_relaxed: bool,
+    /// An XPUB gives every subscription, not only a topic's first.
+    pub xpub_verbose: bool,
+    /// Of one peer, at a PUB or XPUB.
+    pub max_subscriptions: usize,
 }
 
 impl Default for SocketOptions {
@@ -43,6 +81,24 @@ impl Default for SocketOptions {
             reconnect_interval: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(5),
             routing_id: Vec::new(),
+            on_full: None,
+            immediate: false,
+            heartbeat_interval: None,
+            heartbeat_timeout: None,
+            heartbeat_ttl: None,
+            backlog: 4096,
+            tcp_keepalive_idle: None,
+            tcp_keepalive_interval: Duration::from_secs(10),
+            tcp_keepalive_count: 3,
+            send_buffer_bytes: 0,
+            recv_buffer_bytes: 0,
+            probe_router: false,
+            router_mandatory: true,
+            router_handover: false,
+            req_correlate: false,
+            req_relaxed: false,
+            xpub_verbose: false,
+            max_subscriptions: 65536,
         }
     }
 }
@@ -63,38 +119,10 @@ impl fmt::Display for OptionError {
 impl std::error::Error for OptionError {}
 
 impl SocketOptions {
-    /// Check every range.
-    ///
-    /// # Errors
-    ///
-    /// The first option that is out of its range.
-    pub fn validate(&self) -> Result<(), OptionError> {
-        let nonzero = "at least 1";
-        let checks = [
-            (self.hwm_messages > 0, "hwm_messages", nonzero),
-            (self.hwm_bytes > 0, "hwm_bytes", nonzero),
-            (self.max_message_bytes > 0, "max_message_bytes", nonzero),
-            (
-                usize::try_from(self.max_message_bytes).is_ok_and(|n| n <= isize::MAX as usize),
-                "max_message_bytes",
-                "a size that this machine can address",
-            ),
-            (self.max_parts > 0, "max_parts", nonzero),
-            (self.max_peers > 0, "max_peers", nonzero),
-            (!self.handshake_timeout.is_zero(), "handshake_timeout", "more than 0"),
-            (!self.reconnect_interval.is_zero(), "reconnect_interval", "more than 0"),
-            (
-                self.reconnect_max >= self.reconnect_interval,
-                "reconnect_max",
-                "at least reconnect_interval",
-            ),
-            (self.routing_id.len() <= 255, "routing_id", "at most 255 bytes"),
-            (self.routing_id.first() != Some(&0), "routing_id", "without a zero as its first byte"),
-        ];
-        match checks.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, name, allowed)) => Err(OptionError { name, allowed }),
-            None => Ok(()),
-        }
+    /// What a socket of type `kind` does with a message beyond a mark.
+    #[must_use]
+    pub fn on_full(&self, kind: SocketType) -> OnFull {
+        self.on_full.unwrap_or(OnFull::default_of(kind))
     }
 
     pub(crate) fn marks(&self) -> Marks {
@@ -103,29 +131,5 @@ impl SocketOptions {
 
     pub(crate) fn limits(&self) -> Limits {
         Limits { max_message_bytes: self.max_message_bytes, max_parts: self.max_parts }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_valid_and_each_bad_value_is_named() {
-        assert_eq!(SocketOptions::default().validate(), Ok(()));
-        type Spoil = fn(&mut SocketOptions);
-        let bad: [(&str, Spoil); 6] = [
-            ("hwm_messages", |o| o.hwm_messages = 0),
-            ("hwm_bytes", |o| o.hwm_bytes = 0),
-            ("max_message_bytes", |o| o.max_message_bytes = u64::MAX),
-            ("reconnect_max", |o| o.reconnect_max = Duration::from_millis(1)),
-            ("routing_id", |o| o.routing_id = vec![1; 256]),
-            ("routing_id", |o| o.routing_id = vec![0, 1]),
-        ];
-        for (name, spoil) in bad {
-            let mut options = SocketOptions::default();
-            spoil(&mut options);
-            assert_eq!(options.validate().unwrap_err().name, name);
-        }
     }
 }

@@ -82,7 +82,7 @@ pub struct Socket<B: Buffer> {
 
 impl<B: Buffer> Socket<B> {
     pub(crate) fn new(kind: SocketType, options: SocketOptions) -> Result<Self, OptionError> {
-        options.validate()?;
+        options.validate(kind)?;
         Ok(Self {
             kind,
             marks: options.marks(),

@@ -22,6 +22,7 @@ pub struct Counters {
     pub num_protocol_errors: u64,
     pub num_refused: u64,
     pub num_undelivered: u64,
+    pub num_dropped: u64,
 }
 
 /// Counters, and the queues as they stand.
@@ -33,6 +34,8 @@ pub struct Statistics {
     pub num_send_queued_bytes: usize,
     pub num_recv_queued: usize,
     pub num_recv_queued_bytes: usize,
+    /// Topics subscribed to; at a publisher, those that each of its peers holds.
+    pub num_subscriptions: usize,
 }
 
 /// What a peer did wrong.

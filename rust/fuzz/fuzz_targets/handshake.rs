@@ -20,6 +20,8 @@ use libfuzzer_sys::fuzz_target;
 const MAX_MESSAGE_BYTES: u64 = 4096;
 const MAX_PARTS: usize = 8;
 const HWM_MESSAGES: usize = 4;
+const KINDS: [SocketType; 4] =
+    [SocketType::Dealer, SocketType::Router, SocketType::Pull, SocketType::Push];
 
 struct Place {
     context: Context<Vec<u8>>,
@@ -33,7 +35,7 @@ thread_local! {
 impl Place {
     fn new() -> Self {
         let mut context = Context::new().unwrap();
-        let sockets = SocketType::ALL.map(|kind| {
+        let sockets = KINDS.map(|kind| {
             let options = SocketOptions {
                 max_message_bytes: MAX_MESSAGE_BYTES,
                 max_parts: MAX_PARTS,
@@ -57,7 +59,7 @@ impl Place {
             start.extend_from_slice(&encode_greeting());
         }
         if choice & 8 != 0 {
-            encode_ready(&mut start, partner(kind), b"id");
+            encode_ready(&mut start, kind.partners()[0], b"id");
         }
         stream.write_all(&start).unwrap();
         for piece in bytes.chunks(cut) {
@@ -98,15 +100,6 @@ impl Place {
             // The peer may be gone, or its queue full.
             let _ = self.context.try_send(socket, message);
         }
-    }
-}
-
-fn partner(kind: SocketType) -> SocketType {
-    match kind {
-        SocketType::Dealer => SocketType::Router,
-        SocketType::Router => SocketType::Dealer,
-        SocketType::Pull => SocketType::Push,
-        SocketType::Push => SocketType::Pull,
     }
 }
 

@@ -87,8 +87,14 @@ fn bytes_that_are_no_handshake_are_refused_by_name() {
         ("peer speaks ZMTP 1; this side speaks 3.1", greeting_with(10, 1)),
         ("peer asks for mechanism CULL; this side speaks NULL", greeting_with(12, b'C')),
         ("message before READY at byte 67", after_greeting(&frame(b"x", false))),
-        ("socket type PULL does not speak with PULL", after_greeting(&ready(Pull, b""))),
-        ("socket type PULL does not speak with ", after_greeting(&command(b"\x05READY"))),
+        (
+            "socket type PULL does not speak with PULL; it speaks with PUSH",
+            after_greeting(&ready(Pull, b"")),
+        ),
+        (
+            "socket type PULL does not speak with ; it speaks with PUSH",
+            after_greeting(&command(b"\x05READY")),
+        ),
         ("command without a name at byte 66", after_greeting(&nameless)),
         ("READY with a wrong length at byte 92", after_greeting(&long)),
         ("reserved flag bits are set at byte 64", after_greeting(b"\x08\x00")),
@@ -156,7 +162,10 @@ fn refused_peer_is_told_why() {
     raw.write(&ready(Router, b""));
     raw.take_frame(&mut scene.context);
     let answer = raw.take_frame(&mut scene.context);
-    assert_eq!(answer, b"\x05ERROR\x2bsocket type PULL does not speak with ROUTER");
+    assert_eq!(
+        answer,
+        b"\x05ERROR\x40socket type PULL does not speak with ROUTER; it speaks with PUSH"
+    );
 }
 
 #[test]
