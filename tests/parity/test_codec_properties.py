@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busduct._fallback._decoder import MessageDecoder
-from busduct._fallback._options import message_cost
+from busduct._fallback._marks import message_cost
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._zmtp import encode_message, framed_nbytes, parse_metadata
 from busduct.errors import MalformedFrameError, RemoteProtocolError

@@ -1,12 +1,14 @@
 """The fallback's codec on the byte vectors, cut in several ways."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from tests.parity.vectors_file import load, matches
 
-from busduct._fallback._options import DEALER, PULL, ROUTER, SocketOptions
+from busduct._fallback import DEALER, PULL, ROUTER, Context
+from busduct._fallback._options import SocketOptions
 from busduct._fallback._session import Session
 from busduct._fallback._zmtp import GREETING_NBYTES, encode_greeting, encode_ready
 from busduct.errors import BusductError, RemoteProtocolError
@@ -17,21 +19,10 @@ CUTS = ["whole", "byte by byte", "trailing"]
 
 
 def open_session(kind: int, max_message_bytes: int, max_parts: int) -> Session:
-    return Session(
-        SocketOptions(
-            kind=kind,
-            hwm_messages=1000,
-            hwm_bytes=1 << 20,
-            linger=None,
-            max_message_bytes=max_message_bytes,
-            max_parts=max_parts,
-            max_peers=1,
-            handshake_timeout=1.0,
-            reconnect_interval=0.1,
-            reconnect_max=1.0,
-            routing_id=b"",
-        )
-    )
+    parameters = inspect.signature(Context.socket).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    limits = {"max_message_bytes": max_message_bytes, "max_parts": max_parts}
+    return Session(SocketOptions(kind=kind, **(defaults | limits)))
 
 
 def listen(

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Self, final
+from typing import Any, Self, final
 
 from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
@@ -43,21 +43,30 @@ class Context:
         reconnect_interval: float = 0.1,
         reconnect_max: float = 5.0,
         routing_id: bytes = b"",
+        on_full: str | None = None,
+        immediate: bool = False,
+        heartbeat_interval: float | None = None,
+        heartbeat_timeout: float | None = None,
+        heartbeat_ttl: float | None = None,
+        backlog: int = 4096,
+        tcp_keepalive_idle: float | None = None,
+        tcp_keepalive_interval: float = 10.0,
+        tcp_keepalive_count: int = 3,
+        send_buffer_bytes: int = 0,
+        recv_buffer_bytes: int = 0,
+        probe_router: bool = False,
+        router_mandatory: bool = True,
+        router_handover: bool = False,
+        req_correlate: bool = False,
+        req_relaxed: bool = False,
+        xpub_verbose: bool = False,
+        max_subscriptions: int = 65536,
     ) -> Socket:
         """Open a socket."""
-        options = SocketOptions(
-            kind=kind,
-            hwm_messages=hwm_messages,
-            hwm_bytes=hwm_bytes,
-            linger=linger,
-            max_message_bytes=max_message_bytes,
-            max_parts=max_parts,
-            max_peers=max_peers,
-            handshake_timeout=handshake_timeout,
-            reconnect_interval=reconnect_interval,
-            reconnect_max=reconnect_max,
-            routing_id=bytes(memoryview(routing_id)),
-        )
+        given: dict[str, Any] = dict(locals())
+        del given["self"]
+        given["routing_id"] = bytes(memoryview(routing_id))
+        options = SocketOptions(**given)
         with self._reactor:
             self._check_open()
             pattern = Pattern(self._reactor, options)

@@ -21,3 +21,4 @@ class Counters:
     num_protocol_errors: int = 0
     num_refused: int = 0
     num_undelivered: int = 0
+    num_dropped: int = 0

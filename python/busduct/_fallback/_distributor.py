@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from busduct._fallback._link import Link
-from busduct._fallback._options import Marks, message_cost
+from busduct._fallback._marks import Marks, message_cost
 from busduct._fallback._outbox import Outbox
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import FullError, LocalProtocolError, PeerLostError

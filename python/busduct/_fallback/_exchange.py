@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from busduct._fallback._options import KIND_NAMES, PULL, PUSH, ROUTER
+from busduct._fallback._kinds import KIND_NAMES, PULL, PUSH, ROUTER
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import (

@@ -6,7 +6,7 @@ from collections import deque
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
 
-from busduct._fallback._options import message_cost
+from busduct._fallback._marks import message_cost
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._session import Session
 from busduct._fallback._stream import has_ended, is_hung_up

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from busduct._fallback._options import message_cost
+from busduct._fallback._marks import message_cost
 from busduct._fallback._zmtp import encode_message, framed_nbytes
 
 __all__ = ["Outbox", "Written"]

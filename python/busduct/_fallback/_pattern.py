@@ -10,9 +10,11 @@ from busduct._fallback._connector import Connector
 from busduct._fallback._counters import Counters
 from busduct._fallback._distributor import RoundRobin, Router
 from busduct._fallback._endpoint import check_text, parse_endpoint
+from busduct._fallback._kinds import PUSH, ROUTER
 from busduct._fallback._link import Link
 from busduct._fallback._listener import open_listener
-from busduct._fallback._options import PUSH, ROUTER, SocketOptions, message_cost
+from busduct._fallback._marks import message_cost
+from busduct._fallback._options import SocketOptions
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._reactor import Reactor, Timer
 from busduct._fallback._waiting import WaitQueue
@@ -297,5 +299,6 @@ class Pattern:
             num_send_queued_bytes=sum(outbox.cost for outbox in outboxes),
             num_recv_queued=sum(len(link.inbox) for link in self._links),
             num_recv_queued_bytes=sum(link.inbox_cost for link in self._links),
+            num_subscriptions=0,
             **asdict(self.counters),
         )

@@ -4,24 +4,21 @@ from typing import Final
 
 from busduct._fallback import _zmtp as zmtp
 from busduct._fallback._decoder import MessageDecoder
-from busduct._fallback._options import (
+from busduct._fallback._kinds import (
     DEALER,
     KIND_NAMES,
-    PULL,
-    PUSH,
+    REQ,
     ROUTER,
-    SocketOptions,
+    explain_mismatch,
+    is_compatible,
 )
+from busduct._fallback._options import SocketOptions
 from busduct.errors import MalformedFrameError, RemoteProtocolError
 
 __all__ = ["Session"]
 
-_COMPATIBLE: Final = {
-    PUSH: frozenset({b"PULL"}),
-    PULL: frozenset({b"PUSH"}),
-    DEALER: frozenset({b"DEALER", b"ROUTER", b"REP"}),
-    ROUTER: frozenset({b"DEALER", b"ROUTER", b"REQ"}),
-}
+# Kinds that say who they are even without a name, as libzmq's do.
+_NAMED: Final = frozenset({DEALER, REQ, ROUTER})
 # Answers to PINGs that may wait to be written; a peer that floods loses the rest.
 _MAX_CONTROL_NBYTES = 4096
 _MAX_ROUTING_ID_NBYTES = 255
@@ -57,7 +54,7 @@ class Session:
             options.max_message_bytes, options.max_parts, zmtp.GREETING_NBYTES
         )
         properties = [(b"Socket-Type", KIND_NAMES[options.kind].encode())]
-        if options.kind in (DEALER, ROUTER):
+        if options.routing_id or options.kind in _NAMED:
             properties.append((b"Identity", options.routing_id))
         self._ready = zmtp.encode_ready(properties)
         self.control = bytearray(zmtp.encode_greeting())
@@ -122,11 +119,8 @@ class Session:
         routing_id = properties.get(b"identity", b"")
         if len(routing_id) > _MAX_ROUTING_ID_NBYTES:
             raise MalformedFrameError(offset, "routing id over 255 bytes")
-        if kind not in _COMPATIBLE[self._kind]:
-            ours = KIND_NAMES[self._kind]
-            theirs = kind[:32].decode("ascii", "backslashreplace")
-            msg = f"socket type {ours} does not speak with {theirs!r}"
-            raise RemoteProtocolError(msg)
+        if not is_compatible(self._kind, kind):
+            raise RemoteProtocolError(explain_mismatch(self._kind, kind))
         if routing_id[:1] == b"\0":
             msg = "routing id starts with a zero byte"
             raise RemoteProtocolError(msg)

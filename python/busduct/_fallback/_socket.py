@@ -51,7 +51,7 @@ class Socket:
 
     @property
     def kind(self) -> int:
-        """PUSH, PULL, DEALER or ROUTER."""
+        """What it was opened as."""
         return self._pattern.options.kind
 
     @property
@@ -76,7 +76,7 @@ class Socket:
             self._check_open()
             return self._pattern.bind(endpoint, insecure=insecure)
 
-    def connect(self, endpoint: str) -> None:
+    def connect(self, endpoint: str, *, insecure: bool = False) -> None:
         """Connect in the background, and again whenever the connection is lost."""
         with self._reactor:
             self._check_open()

@@ -21,6 +21,24 @@ class SocketOptions(TypedDict, total=False):
     reconnect_interval: float
     reconnect_max: float
     routing_id: bytes
+    on_full: str | None
+    immediate: bool
+    heartbeat_interval: float | None
+    heartbeat_timeout: float | None
+    heartbeat_ttl: float | None
+    backlog: int
+    tcp_keepalive_idle: float | None
+    tcp_keepalive_interval: float
+    tcp_keepalive_count: int
+    send_buffer_bytes: int
+    recv_buffer_bytes: int
+    probe_router: bool
+    router_mandatory: bool
+    router_handover: bool
+    req_correlate: bool
+    req_relaxed: bool
+    xpub_verbose: bool
+    max_subscriptions: int
 
 
 def get_zmq_socket(
@@ -34,8 +52,8 @@ def get_zmq_socket(
 
     Args:
         context: Owns the socket.
-        socket_type: PUSH, PULL, DEALER or ROUTER.
-        endpoint: ``ipc://PATH`` or ``tcp://HOST:PORT``.
+        socket_type: A kind, as of `Context.socket`.
+        endpoint: ``ipc://PATH``, ``tcp://HOST:PORT`` or ``inproc://NAME``.
         bind: Listen there; otherwise connect.
         **options: As of `Context.socket`.
 
