@@ -14,6 +14,7 @@ from busduct._fallback._kinds import (
     XPUB,
     XSUB,
 )
+from busduct._fallback._monitor import Monitor
 from busduct._fallback._socket import Socket
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "XPUB",
     "XSUB",
     "Context",
+    "Monitor",
     "Socket",
 ]
 

@@ -37,6 +37,7 @@ class Acceptor:
         self._is_closed = False
         self.endpoint = listener.endpoint
         self._watch(EVENT_READ)
+        pattern.report("listening", self.endpoint)
 
     def on_events(self, mask: int) -> None:
         """Accept what waits, up to a bound so that others have their turn."""
@@ -70,8 +71,10 @@ class Acceptor:
             sock.close()
             if error:
                 pattern.note(error)
+            pattern.report("refused", self.endpoint, error=error)
             return
         pattern.counters.num_accepted += 1
+        pattern.report("accepted", self.endpoint)
         pattern.add_link(Link(pattern, sock, self.endpoint))
 
     def _rest(self) -> None:
@@ -96,3 +99,4 @@ class Acceptor:
             with contextlib.suppress(KeyError, ValueError):
                 self._watch(0)
         self._listener.close()
+        self._pattern.report("closed", self.endpoint)

@@ -104,6 +104,7 @@ class Connector:
         if self._is_stopped:
             return
         self._pattern.counters.num_retries += 1
+        self._pattern.report("retried", str(self.endpoint))
         options = self._pattern.options
         doubled = options.reconnect_interval * 2 ** min(
             self._num_failed, _MAX_DOUBLINGS

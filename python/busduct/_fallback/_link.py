@@ -12,7 +12,12 @@ from busduct._fallback._session import Session
 from busduct._fallback._stream import has_ended, is_hung_up
 from busduct._fallback._waiting import WaitQueue
 from busduct._fallback._zmtp import encode_error
-from busduct.errors import BusductError, PeerLostError, RemoteProtocolError
+from busduct.errors import (
+    BusductError,
+    HandshakeError,
+    PeerLostError,
+    RemoteProtocolError,
+)
 
 if TYPE_CHECKING:
     from busduct._fallback._connector import Connector
@@ -31,6 +36,7 @@ class Link:
         endpoint: What it came through, for errors.
         connector: Who connects again when it is lost; None if the peer connected.
         is_up: The handshake is complete and the socket told.
+        is_refused: The handshake is complete and the socket will not have the peer.
         is_severed: Nothing can be written any more; what the peer sent is still read.
         is_draining: Nothing more is sent, and what comes is dropped.
         is_ready: It waits for its turn to be received from.
@@ -63,6 +69,7 @@ class Link:
         self.endpoint = endpoint
         self.connector = connector
         self.is_up = False
+        self.is_refused = False
         self.is_severed = False
         self.is_draining = False
         self.is_ready = False
@@ -174,7 +181,11 @@ class Link:
             self._mark_dirty()
 
     def _come_up(self) -> None:
-        self._pattern.admit(self)
+        try:
+            self._pattern.admit(self)
+        except RemoteProtocolError:
+            self.is_refused = True
+            raise
         self.is_up = True
         self.deadline.cancel()
         self._pattern.on_up(self)
@@ -248,8 +259,8 @@ class Link:
         self._watched = wanted
 
     def _time_out(self) -> None:
-        self._pattern.on_silence(self)
-        self.close(None)
+        timeout = self._pattern.options.handshake_timeout
+        self.close(HandshakeError(self.endpoint, f"not complete after {timeout} s"))
 
     def drain(self) -> bool:
         """Send no more, drop what comes until the peer ends; False where pointless.

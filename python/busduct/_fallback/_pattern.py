@@ -14,17 +14,18 @@ from busduct._fallback._kinds import PUSH, ROUTER
 from busduct._fallback._link import Link
 from busduct._fallback._listener import open_listener
 from busduct._fallback._marks import message_cost
+from busduct._fallback._monitor import EventLog
 from busduct._fallback._options import SocketOptions
 from busduct._fallback._outbox import Outbox, Written
 from busduct._fallback._reactor import Reactor, Timer
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import (
     BusductError,
-    HandshakeError,
     LocalProtocolError,
     ProtocolError,
     RemoteProtocolError,
 )
+from busduct.monitor import EventKind, MonitorEvent
 from busduct.statistics import SocketStatistics
 
 __all__ = ["Pattern", "State"]
@@ -72,6 +73,8 @@ class Pattern:
         self._undelivered = Outbox()
         self._linger_timer: Timer | None = None
         self._is_finishing = False
+        self._log = EventLog(1)
+        self._log.end()
 
     def bind(self, text: str, *, insecure: bool) -> str:
         """Listen; return the endpoint really bound."""
@@ -149,6 +152,7 @@ class Pattern:
         if link.connector is not None:
             link.connector.succeeded()
         self.distributor.add(link)
+        self.report("connected", link.endpoint, link.routing_id)
 
     def deliver(self, link: Link, message: list[bytes]) -> bool:
         """Tell whether a message that was parsed is to be kept."""
@@ -173,11 +177,6 @@ class Pattern:
             for message in self.distributor.remove(link):
                 self._lose(message)
 
-    def on_silence(self, link: Link) -> None:
-        """Note a peer whose handshake is overdue."""
-        timeout = self.options.handshake_timeout
-        self.note(HandshakeError(link.endpoint, f"not complete after {timeout} s"))
-
     def on_down(self, link: Link, error: BusductError | None) -> None:
         """Forget a link, unless messages of it are still to be taken."""
         if not link.is_up:
@@ -188,9 +187,38 @@ class Pattern:
         self.on_lost(link)
         if not link.inbox or self.state is not State.OPEN:
             self._links.pop(link, None)
+        self._report_down(link, error)
         if link.connector is not None:
             link.connector.put_off()
         self.finish_if_done()
+
+    def _report_down(self, link: Link, error: BusductError | None) -> None:
+        if link.is_up:
+            self.report("disconnected", link.endpoint, link.routing_id, error)
+        elif link.is_refused:
+            self.report("refused", link.endpoint, error=error)
+        else:
+            self.report("handshake_failed", link.endpoint, error=error)
+
+    def report(
+        self,
+        kind: EventKind,
+        endpoint: str,
+        routing_id: bytes = b"",
+        error: BusductError | None = None,
+    ) -> None:
+        """Tell the monitor, if there is one, what happened to a connection."""
+        if not self._log.is_ended:
+            self._log.append(
+                MonitorEvent(
+                    kind=kind, endpoint=endpoint, routing_id=routing_id, error=error
+                )
+            )
+
+    def watch(self, log: EventLog) -> None:
+        """Report to this log from here on, and to the one before no more."""
+        self._log.end()
+        self._log = log
 
     def note(self, error: BusductError) -> None:
         """Remember what a peer did wrong."""
@@ -212,7 +240,8 @@ class Pattern:
             return
         self.state = State.LINGERING
         while self._acceptors:
-            self._acceptors.pop().close()
+            self._acceptors.pop(0).close()
+        self._log.end()
         self.collector.clear()
         for link in list(self._links):
             link.discard_inbox()

@@ -1,17 +1,17 @@
 """The face of a socket: three ways to send and to receive, and its life."""
 
 import functools
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, final
 
 from busduct._fallback._exchange import Exchange
-from busduct._fallback._options import check_linger, check_timeout
+from busduct._fallback._monitor import EventLog, Monitor
+from busduct._fallback._options import check_linger
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
-from busduct._fallback._waiting import Operation, WaitQueue
-from busduct.errors import BusductError, WaitTimeoutError
+from busduct._fallback._waiting import Operation, WaitQueue, block, retry
+from busduct.errors import BusductError
 from busduct.statistics import SocketStatistics
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Socket:
         """Accept one message of one or more parts at once."""
         with self._reactor:
             message = self._exchange.to_message(parts)
-            full = self._retry(functools.partial(self._exchange.send, message))
+            full = retry(self._reactor, functools.partial(self._exchange.send, message))
             if full is not None:
                 raise self._exchange.full_error(message)
 
@@ -123,7 +123,7 @@ class Socket:
         with self._reactor:
             rest = self._exchange.to_messages(messages)
             num_messages = len(rest)
-            self._retry(functools.partial(self._exchange.send_all, rest))
+            retry(self._reactor, functools.partial(self._exchange.send_all, rest))
             return num_messages - len(rest)
 
     def send_blocking(self, data: Data, timeout: float | None = None) -> None:
@@ -181,6 +181,14 @@ class Socket:
         """Take what is there, waiting at most `timeout` seconds for the first."""
         return self._block(self._exchange.receiving_many(max_n, max_bytes), timeout)
 
+    def monitor(self, max_events: int = 1024) -> Monitor:
+        """Watch the connections of this socket from here on."""
+        with self._reactor:
+            self._check_open()
+            log = EventLog(max_events)
+            self._pattern.watch(log)
+            return Monitor._open(self._context, self._reactor, log)
+
     def statistics(self) -> SocketStatistics:
         """Return the counters and queue lengths."""
         with self._reactor:
@@ -211,33 +219,13 @@ class Socket:
         self._check_open()
         return Operation(self._reactor, attempt)
 
-    def _retry(self, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:
-        """Try; if it would have to wait, write what gathered and try once more."""
-        result = attempt()
-        if isinstance(result, WaitQueue):
-            self._reactor.flush()
-            result = attempt()
-        return result
-
     def _poll(self, attempt: Callable[[], T | WaitQueue]) -> T | None:
         with self._reactor:
-            result = self._retry(attempt)
+            result = retry(self._reactor, attempt)
             return None if isinstance(result, WaitQueue) else result
 
     def _block(self, attempt: Callable[[], T | WaitQueue], timeout: float | None) -> T:
-        check_timeout(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        left = timeout
-        is_over = False
-        with self._reactor:
-            while isinstance(result := self._retry(attempt), WaitQueue):
-                if is_over:
-                    raise WaitTimeoutError(timeout or 0.0)
-                if deadline is not None:
-                    left = deadline - time.monotonic()
-                    is_over = left <= 0
-                self._reactor.process(left)
-            return result
+        return block(self._reactor, attempt, timeout)
 
     def __enter__(self) -> Self:
         return self

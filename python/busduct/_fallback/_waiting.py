@@ -1,14 +1,16 @@
-"""Tasks that wait for a socket: woken in turn, each to try again."""
+"""Callers that wait for a socket: tasks woken in turn, and those that block."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from busduct._fallback._options import check_timeout
 from busduct._fallback._reactor import Reactor
-from busduct.errors import LocalProtocolError
+from busduct.errors import LocalProtocolError, WaitTimeoutError
 
-__all__ = ["Operation", "WaitQueue"]
+__all__ = ["Operation", "WaitQueue", "block", "retry"]
 
 T = TypeVar("T")
 
@@ -88,12 +90,42 @@ class Operation(Generic[T]):
         again = False
         while True:
             with self._reactor:
-                result = self._attempt()
-                if isinstance(result, WaitQueue):
-                    self._reactor.flush()
-                    # Flushing may have made room.
-                    result = self._attempt()
+                result = retry(self._reactor, self._attempt)
             if not isinstance(result, WaitQueue):
                 return result
             yield from result.wait(again=again)
             again = True
+
+
+def retry(reactor: Reactor, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:
+    """Try; if it would have to wait, write what gathered and try once more."""
+    result = attempt()
+    if isinstance(result, WaitQueue):
+        # Flushing may make room.
+        reactor.flush()
+        result = attempt()
+    return result
+
+
+def block(
+    reactor: Reactor, attempt: Callable[[], T | WaitQueue], timeout: float | None
+) -> T:
+    """Try until it succeeds, turning the reactor over meanwhile.
+
+    Raises:
+        ConfigError: The timeout is negative, or not a number.
+        WaitTimeoutError: It did not succeed in time.
+    """
+    check_timeout(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    left = timeout
+    is_over = False
+    with reactor:
+        while isinstance(result := retry(reactor, attempt), WaitQueue):
+            if is_over:
+                raise WaitTimeoutError(timeout or 0.0)
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                is_over = left <= 0
+            reactor.process(left)
+        return result
