@@ -6,6 +6,9 @@ mod peer;
 mod queue;
 mod record;
 mod routes;
+mod subscriptions;
+mod topics;
+mod trie;
 mod validation;
 
 pub use on_full::OnFull;
@@ -14,3 +17,5 @@ pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
 pub(crate) use queue::addressed;
 pub use queue::{SendFault, Sent, Socket, State};
 pub use record::{Counters, PeerError, PeerFault, Statistics};
+pub use subscriptions::{Inserted, Removed, Subscriptions};
+pub use topics::Topics;
