@@ -62,7 +62,7 @@ class Acceptor:
         try:
             if sock.family == socket.AF_UNIX and is_other_user(sock):
                 error = AuthError(f"peer at {self.endpoint} belongs to another user")
-            configure_stream(sock)
+            configure_stream(sock, pattern.options)
         except OSError:
             sock.close()
             return

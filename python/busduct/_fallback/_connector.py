@@ -51,7 +51,7 @@ class Connector:
 
     def _start_ipc(self) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        configure_stream(self._sock)
+        configure_stream(self._sock, self._pattern.options)
         self._sock.connect(self.endpoint.path)
         self._adopt()
 
@@ -60,7 +60,7 @@ class Connector:
         addresses = self.endpoint.resolve()
         family, address = addresses[self._num_failed % len(addresses)]
         self._sock = socket.socket(family, socket.SOCK_STREAM)
-        configure_stream(self._sock)
+        configure_stream(self._sock, self._pattern.options)
         with contextlib.suppress(BlockingIOError):
             self._sock.connect(address)
         self._reactor.watch(self._sock.fileno(), 0, EVENT_WRITE, self)

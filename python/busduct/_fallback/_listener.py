@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from busduct._fallback._endpoint import Endpoint
+from busduct._fallback._options import SocketOptions
+from busduct._fallback._stream import configure_buffers
 from busduct.errors import AddressInUseError, AuthError
 
 __all__ = ["Listener", "is_other_user", "open_listener"]
 
-_BACKLOG = 4096
+# It takes a C int, and lowers it to what the system allows.
+_MAX_BACKLOG = 2**31 - 1
 
 
 class Listener:
@@ -43,12 +46,15 @@ class Listener:
         self.sock.close()
 
 
-def open_listener(endpoint: Endpoint, text: str, *, insecure: bool) -> Listener:
+def open_listener(
+    endpoint: Endpoint, text: str, options: SocketOptions, *, insecure: bool
+) -> Listener:
     """Listen at an endpoint.
 
     Args:
         endpoint: Where.
         text: The endpoint as the caller wrote it, for errors.
+        options: The backlog, and the kernel's buffers of each connection.
         insecure: Permit a TCP address other than loopback.
 
     Raises:
@@ -58,8 +64,8 @@ def open_listener(endpoint: Endpoint, text: str, *, insecure: bool) -> Listener:
     """
     try:
         if endpoint.is_tcp:
-            return _listen_tcp(endpoint, insecure=insecure)
-        return _listen_ipc(endpoint)
+            return _listen_tcp(endpoint, options, insecure=insecure)
+        return _listen_ipc(endpoint, options)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUseError(text) from error
@@ -76,7 +82,9 @@ def is_other_user(sock: socket.socket) -> bool:
     return uid not in {os.geteuid(), 0}
 
 
-def _listen_tcp(endpoint: Endpoint, *, insecure: bool) -> Listener:
+def _listen_tcp(
+    endpoint: Endpoint, options: SocketOptions, *, insecure: bool
+) -> Listener:
     error = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     for family, address in endpoint.resolve():
         if not insecure and not ipaddress.ip_address(address[0]).is_loopback:
@@ -86,7 +94,7 @@ def _listen_tcp(endpoint: Endpoint, *, insecure: bool) -> Listener:
             )
             raise AuthError(msg)
         try:
-            sock = _open_tcp(family, address)
+            sock = _open_tcp(family, address, options)
         except OSError as refused:
             error = refused
             continue
@@ -95,20 +103,23 @@ def _listen_tcp(endpoint: Endpoint, *, insecure: bool) -> Listener:
     raise error
 
 
-def _open_tcp(family: int, address: tuple[str, int]) -> socket.socket:
+def _open_tcp(
+    family: int, address: tuple[str, int], options: SocketOptions
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        configure_buffers(sock, options)
         sock.bind(address)
-        sock.listen(_BACKLOG)
+        sock.listen(min(options.backlog, _MAX_BACKLOG))
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _listen_ipc(endpoint: Endpoint) -> Listener:
+def _listen_ipc(endpoint: Endpoint, options: SocketOptions) -> Listener:
     path = Path(endpoint.path)
     # Two that find the same stale file must not both replace it: the second would take
     # the first one's place. The lock is on the directory, so no file is left.
@@ -120,7 +131,7 @@ def _listen_ipc(endpoint: Endpoint) -> Listener:
             sock.bind(endpoint.path)
             # Nobody can connect before listen, so the mode is never too wide.
             path.chmod(0o600)
-            sock.listen(_BACKLOG)
+            sock.listen(min(options.backlog, _MAX_BACKLOG))
             return Listener(sock, str(endpoint), path.absolute())
         except BaseException:
             sock.close()

@@ -78,7 +78,9 @@ class Pattern:
 
     def bind(self, text: str, *, insecure: bool) -> str:
         """Listen; return the endpoint really bound."""
-        listener = open_listener(parse_endpoint(text), text, insecure=insecure)
+        listener = open_listener(
+            parse_endpoint(text), text, self.options, insecure=insecure
+        )
         self._acceptors.append(Acceptor(self, listener))
         self.last_endpoint = listener.endpoint
         return listener.endpoint
