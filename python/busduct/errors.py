@@ -18,6 +18,8 @@
     |  |- WorkerDiedError(worker_id, exit_code)
     |  `- EngineDeadError(engine)
     |- RequestError(code)               also a ValueError
+    |- RpcError
+    |- RemoteError(type, message)
     |- HandshakeError(peer, reason)
     |- AuthError
     |- ConfigError                      also a ValueError
@@ -39,8 +41,10 @@ __all__ = [
     "MalformedFrameError",
     "PeerLostError",
     "ProtocolError",
+    "RemoteError",
     "RemoteProtocolError",
     "RequestError",
+    "RpcError",
     "WaitTimeoutError",
     "WorkerDiedError",
     "WorkerError",
@@ -207,6 +211,28 @@ class RequestError(BusductError, ValueError):
         super().__init__(message)
         self.code = code
         self.param = param
+
+
+class RpcError(BusductError):
+    """Raised by a method that is called remotely, for its caller to see.
+
+    The caller gets a `RemoteError` with the name of the class and the text. Of any
+    other exception it learns nothing but that there was one.
+    """
+
+
+class RemoteError(BusductError):
+    """A remote call ended with an error at the server.
+
+    Attributes:
+        type: The name of the error's class there.
+        message: Its text.
+    """
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002
+        super().__init__(f"{type}: {message}")
+        self.type = type
+        self.message = message
 
 
 class HandshakeError(BusductError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,3 +22,10 @@ def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
 def ipc(ipc_dir: Path) -> Callable[[str], str]:
     """Give ipc endpoints by name."""
     return lambda name: f"ipc://{ipc_dir}/{name}"
+
+
+@pytest.fixture
+def monitored(backend: ModuleType) -> None:
+    """Run a test only on a backend whose sockets can be watched."""
+    if not hasattr(backend, "Monitor"):
+        pytest.skip("the backend has no monitor")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
 from busduct.transport._zmq import get_zmq_socket
+from busduct.transport.rpc import RpcClient, RpcLimits, RpcServer, fan_out, rpc_method
 
 if TYPE_CHECKING:
     from busduct._core import DEALER, PULL, PUSH, ROUTER, Context, Socket
@@ -13,4 +14,17 @@ else:
     DEALER, ROUTER = _backend.DEALER, _backend.ROUTER
     PULL, PUSH = _backend.PULL, _backend.PUSH
 
-__all__ = ["DEALER", "PULL", "PUSH", "ROUTER", "Context", "Socket", "get_zmq_socket"]
+__all__ = [
+    "DEALER",
+    "PULL",
+    "PUSH",
+    "ROUTER",
+    "Context",
+    "RpcClient",
+    "RpcLimits",
+    "RpcServer",
+    "Socket",
+    "fan_out",
+    "get_zmq_socket",
+    "rpc_method",
+]
