@@ -11,6 +11,8 @@ pub enum Error {
     TooLarge { size: u64, limit: u64, unit: &'static str },
     /// The peer cannot or will not speak with us: version, mechanism, type, ERROR.
     Refused { reason: String },
+    /// The peer does not know the key, or somebody changed what it sent.
+    Auth { reason: String },
     /// The system has no memory for a frame that is within the limits.
     OutOfMemory { size: u64 },
 }
@@ -32,7 +34,7 @@ impl fmt::Display for Error {
             Self::TooLarge { size, limit, unit } => {
                 write!(f, "message of {size} {unit} exceeds limit of {limit} {unit}")
             }
-            Self::Refused { reason } => f.write_str(reason),
+            Self::Refused { reason } | Self::Auth { reason } => f.write_str(reason),
             Self::OutOfMemory { size } => write!(f, "no memory for a frame of {size} bytes"),
         }
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from busduct.errors import (
+    AuthError,
     BusductError,
     FrameTooLargeError,
     MalformedFrameError,
@@ -36,6 +37,8 @@ def matches(error: BusductError | None, expected: dict[str, Any] | None) -> bool
         found = {"kind": "malformed", "offset": error.offset}
     elif isinstance(error, RemoteProtocolError):
         found = {"kind": "refused"}
+    elif isinstance(error, AuthError):
+        found = {"kind": "auth"}
     else:
         return False
     return all(found.get(name) == value for name, value in expected.items())

@@ -37,21 +37,29 @@ MAX_PING_CONTEXT_NBYTES: Final = 16
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _VERSION_AT = 10
 _MECHANISM_AT = 12
-_MECHANISM = b"NULL".ljust(20, b"\0")
+_AS_SERVER_AT = 32
+_MECHANISM_NBYTES = 20
 _SHORT_MAX = 255
 
 
-def encode_greeting() -> bytes:
-    """Return our greeting: version 3.1, mechanism NULL."""
-    return (_SIGNATURE + b"\x03\x01" + _MECHANISM).ljust(GREETING_NBYTES, b"\0")
+def encode_greeting(mechanism: bytes = b"NULL", *, as_server: bool = False) -> bytes:
+    """Return our greeting: version 3.1, the mechanism, and whether we bound with it."""
+    padded = mechanism.ljust(_MECHANISM_NBYTES, b"\0")
+    greeting = _SIGNATURE + b"\x03\x01" + padded + bytes((as_server,))
+    return greeting.ljust(GREETING_NBYTES, b"\0")
 
 
-def parse_greeting(data: bytes | bytearray) -> bool:
+def parse_greeting(data: bytes | bytearray, ours: bytes | None = None) -> bool:
     """Check as much of a peer's greeting as there is; tell whether it is complete.
+
+    Args:
+        data: What came.
+        ours: The greeting that we sent; None for one with mechanism NULL.
 
     Raises:
         MalformedFrameError: It does not start with the signature of ZMTP.
-        RemoteProtocolError: A version before 3.0, or a mechanism other than NULL.
+        RemoteProtocolError: A version before 3.0, another mechanism than ours, or one
+            with roles, and the same role as ours.
     """
     if data and data[0] != 0xFF:
         raise MalformedFrameError(0, "greeting without ZMTP signature")
@@ -60,12 +68,26 @@ def parse_greeting(data: bytes | bytearray) -> bool:
     if len(data) > _VERSION_AT and data[_VERSION_AT] < 3:
         msg = f"peer speaks ZMTP {data[_VERSION_AT]}; this side speaks 3.1"
         raise RemoteProtocolError(msg)
-    mechanism = bytes(data[_MECHANISM_AT : _MECHANISM_AT + 20])
-    if len(mechanism) == 20 and mechanism != _MECHANISM:
-        name = mechanism.rstrip(b"\0").decode("ascii", "backslashreplace")
-        msg = f"peer asks for mechanism {name}; this side speaks NULL"
+    if len(data) < GREETING_NBYTES:
+        return False
+    _check_mechanism(data, ours or encode_greeting())
+    return True
+
+
+def _check_mechanism(data: bytes | bytearray, ours: bytes) -> None:
+    mechanism, wanted = (
+        bytes(greeting[_MECHANISM_AT : _MECHANISM_AT + _MECHANISM_NBYTES])
+        for greeting in (data, ours)
+    )
+    if mechanism != wanted:
+        name = mechanism.split(b"\0")[0].decode("ascii", "backslashreplace")
+        own = wanted.rstrip(b"\0").decode("ascii")
+        msg = f"peer asks for mechanism {name}; this side speaks {own}"
         raise RemoteProtocolError(msg)
-    return len(data) >= GREETING_NBYTES
+    is_client = not ours[_AS_SERVER_AT]
+    if wanted.rstrip(b"\0") != b"NULL" and data[_AS_SERVER_AT] != is_client:
+        msg = "both sides bound, or both connected"
+        raise RemoteProtocolError(msg)
 
 
 def frame_header(flags: int, nbytes: int) -> bytes:

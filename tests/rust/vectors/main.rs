@@ -1,5 +1,6 @@
 //! The byte vectors that every decoder of ours must agree on, one link for each.
 
+mod keys;
 mod peer;
 
 use std::path::Path;
@@ -49,6 +50,7 @@ fn matches(error: &Error, expected: &Value, skipped: u64) -> bool {
                 && expected["unit"].as_str() == Some(unit)
         }
         Error::Refused { .. } => kind == "refused",
+        Error::Auth { .. } => kind == "auth",
         Error::OutOfMemory { .. } => false,
     }
 }
