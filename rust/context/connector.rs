@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::link::{Endpoint, Stream};
+use crate::link::{Endpoint, KernelOptions, Stream};
 use crate::socket::{LinkKey, SocketKey};
 use crate::timers::TimerId;
 
@@ -28,14 +28,14 @@ impl Connector {
     }
 
     /// Start one attempt; a name with several addresses gives them in turn.
-    pub(super) fn attempt(&self) -> Result<Stream, Errno> {
+    pub(super) fn attempt(&self, kernel: &KernelOptions) -> Result<Stream, Errno> {
         match &self.endpoint {
-            Endpoint::Ipc(path) => Stream::connect_unix(path),
+            Endpoint::Ipc(path) => Stream::connect_unix(path, kernel),
             Endpoint::Tcp { host, port } => {
                 let addresses = Endpoint::resolve(host, *port).unwrap_or_default();
                 let turn = self.num_failed as usize % addresses.len().max(1);
                 let address = addresses.get(turn).ok_or(Errno::HOSTUNREACH)?;
-                Stream::connect_tcp(*address)
+                Stream::connect_tcp(*address, kernel)
             }
         }
     }

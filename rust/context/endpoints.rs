@@ -26,9 +26,9 @@ impl<B: Buffer> Context<B> {
         endpoint: &str,
         insecure: bool,
     ) -> Result<String, SetupError> {
-        self.open_socket(key)?;
+        let options = self.open_socket(key)?.options().listen(insecure);
         let parsed = Endpoint::parse(endpoint)?;
-        let listener = Listener::bind(&parsed, insecure)
+        let listener = Listener::bind(&parsed, &options)
             .map_err(|error| SetupError::Bind { endpoint: endpoint.into(), error })?;
         let real = listener.endpoint().to_string();
         let bound = self.bound.insert(Bound { listener, socket: key });

@@ -6,7 +6,9 @@ use rustix::io::Errno;
 
 use super::{Context, Due};
 use crate::link::{Buffer, Closed, Link, Origin, Phase, Stream};
-use crate::socket::{ConnectorKey, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State};
+use crate::socket::{
+    ConnectorKey, Heartbeat, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
+};
 use crate::zmtp;
 
 /// Connections accepted before others have their turn.
@@ -78,7 +80,8 @@ impl<B: Buffer> Context<B> {
         };
         connector.timer = None;
         let socket = connector.socket;
-        match connector.attempt() {
+        let kernel = self.sockets[socket].options().kernel();
+        match connector.attempt(&kernel) {
             Ok(stream) => {
                 let endpoint = connector.endpoint.to_string();
                 let is_tcp = stream.is_tcp();
@@ -141,6 +144,7 @@ impl<B: Buffer> Context<B> {
             is_dirty: false,
             watched: (false, false),
             timer: None,
+            heartbeat: Heartbeat::default(),
         });
         self.links[key].timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
         socket.links.push(key);
@@ -171,7 +175,8 @@ impl<B: Buffer> Context<B> {
         };
         peer.is_announced = true;
         self.timers.cancel(peer.timer.take());
-        if let Origin::Connected(connector) = peer.origin
+        self.start_heartbeat(key);
+        if let Origin::Connected(connector) = self.links[key].origin
             && let Some(connector) = self.connectors.get_mut(connector)
         {
             connector.succeeded();
@@ -221,6 +226,8 @@ impl<B: Buffer> Context<B> {
         let socket_key = peer.socket;
         let (origin, announced) = (peer.origin, peer.is_announced);
         self.timers.cancel(peer.timer.take());
+        self.stop_heartbeat(key);
+        let peer = &mut self.links[key];
         if let Closed::Protocol(zmtp::Error::Refused { reason }) = &closed
             && !reason.starts_with("peer refused")
         {
@@ -245,6 +252,7 @@ impl<B: Buffer> Context<B> {
                 socket.note(&endpoint, PeerFault::Protocol(error));
             }
             Closed::AmidMessage => socket.note(&endpoint, PeerFault::Lost),
+            Closed::Silent => socket.note(&endpoint, PeerFault::Unresponsive),
             Closed::Eof | Closed::System(_) => {}
         }
         self.bury(key);

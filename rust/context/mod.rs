@@ -4,6 +4,7 @@ mod closing;
 mod connector;
 mod endpoints;
 mod error;
+mod heartbeat;
 mod lifecycle;
 mod messages;
 mod poller;
@@ -44,6 +45,11 @@ enum Due {
     Linger(SocketKey),
     /// A peer had its time to end a link that drains.
     Drained(LinkKey),
+    Ping(LinkKey),
+    /// A peer must have answered a PING by now.
+    Answer(LinkKey),
+    /// Look whether a peer that promised to be heard is.
+    Look(LinkKey),
 }
 
 struct Bound {

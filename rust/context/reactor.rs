@@ -41,6 +41,9 @@ impl<B: Buffer> Context<B> {
             Due::Accept(key) => self.resume_listener(key),
             Due::Linger(key) => self.give_up(key),
             Due::Drained(key) => self.draining_timed_out(key),
+            Due::Ping(key) => self.ping(key),
+            Due::Answer(key) => self.answer_timed_out(key),
+            Due::Look(key) => self.look(key),
         }
     }
 
@@ -82,8 +85,14 @@ impl<B: Buffer> Context<B> {
         match end.or(skipped.err()) {
             Some(closed) => self.link_down(key, closed),
             None => {
-                if self.links.get(key).is_some_and(|peer| !peer.link.is_flushed()) {
-                    self.mark_dirty(key);
+                if let Some(peer) = self.links.get(key) {
+                    let promise = peer.link.peer_ttl();
+                    if promise != peer.heartbeat.ttl {
+                        self.hold_to(key, promise);
+                    }
+                    if !self.links[key].link.is_flushed() {
+                        self.mark_dirty(key);
+                    }
                 }
                 self.watch(key);
             }

@@ -11,6 +11,8 @@ pub enum Closed {
     Eof,
     /// It vanished inside one.
     AmidMessage,
+    /// It did not show in time that it is alive.
+    Silent,
     System(Errno),
     Protocol(Error),
 }

@@ -27,6 +27,7 @@ impl<B: Buffer> Link<B> {
                 Err(Closed::System(Errno::AGAIN | Errno::INTR)) => return Ok(()),
                 Err(closed) => return Err(closed),
             };
+            self.heard = [true; 2];
             if read == 0 {
                 let cut = self.assembler.is_amid_message() && !self.is_draining();
                 return Err(if cut { Closed::AmidMessage } else { Closed::Eof });
@@ -127,7 +128,8 @@ impl<B: Buffer> Link<B> {
                 let text = format!("peer refused: {}", reason.escape_debug());
                 return Err(Error::refused(text));
             }
-            Command::Ping { context } => {
+            Command::Ping { ttl, context } => {
+                self.peer_ttl = ttl;
                 if self.control.len() < MAX_CONTROL_BYTES {
                     encode_pong(&mut self.control, context);
                 }

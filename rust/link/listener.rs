@@ -13,9 +13,8 @@ use rustix::net::{
 };
 use rustix::process::{Pid, geteuid, getpid};
 
-use super::{Endpoint, Stream};
+use super::{Endpoint, KernelOptions, Stream};
 
-const BACKLOG: i32 = 4096;
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// Why an endpoint cannot be listened at.
@@ -51,11 +50,29 @@ impl From<Errno> for BindError {
     }
 }
 
+/// How to listen.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// Permit addresses other than loopback.
+    pub insecure: bool,
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: usize,
+    /// Of each connection.
+    pub kernel: KernelOptions,
+}
+
+impl ListenOptions {
+    fn backlog(&self) -> i32 {
+        self.backlog.try_into().unwrap_or(i32::MAX)
+    }
+}
+
 /// Accepts peers until it is dropped; then its socket file goes, if it is still ours.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
     endpoint: String,
+    kernel: KernelOptions,
     file: Option<SocketFile>,
 }
 
@@ -73,23 +90,24 @@ impl Listener {
     /// # Errors
     ///
     /// [`BindError`].
-    pub fn bind(endpoint: &Endpoint, insecure: bool) -> Result<Self, BindError> {
+    pub fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Self, BindError> {
         match endpoint {
-            Endpoint::Ipc(path) => Self::bind_ipc(path),
-            Endpoint::Tcp { host, port } => Self::bind_tcp(host, *port, insecure),
+            Endpoint::Ipc(path) => Self::bind_ipc(path, options),
+            Endpoint::Tcp { host, port } => Self::bind_tcp(host, *port, options),
         }
     }
 
-    fn bind_tcp(host: &str, port: u16, insecure: bool) -> Result<Self, BindError> {
+    fn bind_tcp(host: &str, port: u16, options: &ListenOptions) -> Result<Self, BindError> {
         let mut last = BindError::System(Errno::ADDRNOTAVAIL.into());
         for address in Endpoint::resolve(host, port).map_err(BindError::System)? {
-            if !insecure && !address.ip().is_loopback() {
+            if !options.insecure && !address.ip().is_loopback() {
                 return Err(BindError::NotLoopback(address));
             }
-            match listen_tcp(address) {
+            match listen_tcp(address, options) {
                 Ok((fd, real)) => {
                     let endpoint = format!("tcp://{real}");
-                    return Ok(Self { fd, endpoint, file: None });
+                    let kernel = options.kernel.clone();
+                    return Ok(Self { fd, endpoint, kernel, file: None });
                 }
                 Err(error) => last = error,
             }
@@ -97,7 +115,7 @@ impl Listener {
         Err(last)
     }
 
-    fn bind_ipc(path: &Path) -> Result<Self, BindError> {
+    fn bind_ipc(path: &Path, options: &ListenOptions) -> Result<Self, BindError> {
         // Two that find the same stale file must not both replace it: the second would
         // take the first one's place. The lock is on the directory, so no file is left.
         let _lock = lock_directory(path)?;
@@ -121,9 +139,13 @@ impl Listener {
             inode: stat.st_ino,
             owner: getpid(),
         };
-        let listener =
-            Self { fd, endpoint: Endpoint::Ipc(path.into()).to_string(), file: Some(file) };
-        listen(&listener.fd, BACKLOG)?;
+        let listener = Self {
+            fd,
+            endpoint: Endpoint::Ipc(path.into()).to_string(),
+            kernel: options.kernel.clone(),
+            file: Some(file),
+        };
+        listen(&listener.fd, options.backlog())?;
         Ok(listener)
     }
 
@@ -148,7 +170,7 @@ impl Listener {
                 return Err(Errno::PERM);
             }
         }
-        Stream::accepted(fd, !is_unix).map(Some)
+        Stream::accepted(fd, !is_unix, &self.kernel).map(Some)
     }
 }
 
@@ -171,12 +193,16 @@ impl Drop for SocketFile {
     }
 }
 
-fn listen_tcp(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), BindError> {
+fn listen_tcp(
+    address: SocketAddr,
+    options: &ListenOptions,
+) -> Result<(OwnedFd, SocketAddr), BindError> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let fd = socket_with(family, SocketType::STREAM, FLAGS, None)?;
     sockopt::set_socket_reuseaddr(&fd, true)?;
+    options.kernel.set_buffers(fd.as_fd(), true)?;
     bind(&fd, &address)?;
-    listen(&fd, BACKLOG)?;
+    listen(&fd, options.backlog())?;
     let real = SocketAddr::try_from(getsockname(&fd)?)?;
     Ok((fd, real))
 }

@@ -54,6 +54,7 @@ impl<B: Buffer> Link<B> {
         match self.outbox.write_batch(scratch, only_first, write) {
             Ok((written, all)) => {
                 self.has_sent = true;
+                self.has_progress = true;
                 self.blocked = !all;
                 Ok(written)
             }

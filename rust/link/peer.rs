@@ -53,6 +53,12 @@ pub struct Link<B: Buffer> {
     pub(super) has_sent: bool,
     /// Nothing can be written any more; what the peer sent before may still be read.
     pub(super) severed: bool,
+    /// Bytes came since each [`Watch`] last asked.
+    pub(super) heard: [bool; 2],
+    /// The peer's stack took bytes since the last PING.
+    pub(super) has_progress: bool,
+    /// As in the peer's last PING.
+    pub(super) peer_ttl: u16,
 }
 
 impl<B: Buffer> Link<B> {
@@ -86,6 +92,9 @@ impl<B: Buffer> Link<B> {
             expects_large: false,
             has_sent: false,
             severed: false,
+            heard: [false; 2],
+            has_progress: false,
+            peer_ttl: 0,
         }
     }
 

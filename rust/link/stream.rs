@@ -13,10 +13,7 @@ use rustix::net::{
     SocketFlags, SocketType, connect, recv, sendmsg, shutdown, socket_with,
 };
 
-/// What the kernel may hold of a Unix stream. Measured for 1 MiB messages between two
-/// processes: 64 KiB 2.1 k/s, 208 KiB (the default) 2.7 k/s, 512 KiB 3.9 k/s, 1 MiB
-/// 2.8 k/s: beyond the cache of a core it is slower again.
-const KERNEL_BUFFER_BYTES: usize = 512 << 10;
+use super::KernelOptions;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
@@ -29,39 +26,29 @@ pub struct Stream {
 
 impl Stream {
     /// Wrap a connection that was accepted non-blocking.
-    pub(crate) fn accepted(fd: OwnedFd, is_tcp: bool) -> Result<Self> {
-        let stream = Self { fd, is_tcp };
-        stream.configure()?;
-        Ok(stream)
+    pub(crate) fn accepted(fd: OwnedFd, is_tcp: bool, kernel: &KernelOptions) -> Result<Self> {
+        kernel.apply(fd.as_fd(), is_tcp)?;
+        Ok(Self { fd, is_tcp })
     }
 
     /// Start to connect to a Unix socket. It is done at once, or fails.
-    pub(crate) fn connect_unix(path: &Path) -> Result<Self> {
+    pub(crate) fn connect_unix(path: &Path, kernel: &KernelOptions) -> Result<Self> {
         let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-        let stream = Self { fd, is_tcp: false };
-        stream.configure()?;
-        connect(&stream.fd, &SocketAddrUnix::new(path)?)?;
-        Ok(stream)
+        kernel.apply(fd.as_fd(), false)?;
+        connect(&fd, &SocketAddrUnix::new(path)?)?;
+        Ok(Self { fd, is_tcp: false })
     }
 
     /// Start to connect by TCP; it is done when the stream becomes writable and
     /// [`Self::connect_result`] is `Ok`.
-    pub(crate) fn connect_tcp(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn connect_tcp(address: SocketAddr, kernel: &KernelOptions) -> Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let fd = socket_with(family, SocketType::STREAM, FLAGS, None)?;
-        let stream = Self { fd, is_tcp: true };
-        stream.configure()?;
-        match connect(&stream.fd, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(stream),
+        kernel.apply(fd.as_fd(), true)?;
+        match connect(&fd, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self { fd, is_tcp: true }),
             Err(errno) => Err(errno),
         }
-    }
-
-    fn configure(&self) -> Result<()> {
-        if self.is_tcp {
-            return sockopt::set_tcp_nodelay(&self.fd, true);
-        }
-        sockopt::set_socket_send_buffer_size(&self.fd, KERNEL_BUFFER_BYTES)
     }
 
     /// How the attempt to connect ended.
@@ -89,6 +76,13 @@ impl Stream {
     pub(crate) fn has_ended(&self) -> bool {
         let mut byte = [0; 1];
         self.is_tcp && matches!(recv(&self.fd, &mut byte, RecvFlags::PEEK), Ok((0, _)))
+    }
+
+    /// Whether nothing waits to be read, not even the end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut byte = [0; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(&self.fd, &mut byte, flags), Err(Errno::AGAIN))
     }
 
     /// Whether the peer has ended the stream, read to its end or not.

@@ -116,7 +116,7 @@ pub(super) fn from_peer<'py>(py: Python<'py>, error: PeerError) -> PyResult<Boun
             make_value(py, "AuthError", (format!("{endpoint}: {reason}"),))
         }
         PeerFault::Protocol(error) => make_value(py, "RemoteProtocolError", (error.to_string(),)),
-        PeerFault::Lost => make_value(py, "PeerLostError", (endpoint,)),
+        PeerFault::Lost | PeerFault::Unresponsive => make_value(py, "PeerLostError", (endpoint,)),
         PeerFault::Silent(timeout) => {
             let reason = format!("not complete after {} s", timeout.as_secs_f64());
             make_value(py, "HandshakeError", (endpoint, reason))

@@ -45,9 +45,9 @@ fn read(options: &mut SocketOptions, name: &str, value: &Bound<'_, PyAny>) -> Py
     } else if let Some(field) = flag_field(options, name) {
         *field = value.extract()?;
     } else if let Some(field) = duration_field(options, name) {
-        *field = to_wait(value)?;
+        *field = to_wait(name, value)?;
     } else if let Some(field) = optional_duration_field(options, name) {
-        *field = if value.is_none() { None } else { Some(to_wait(value)?) };
+        *field = if value.is_none() { None } else { Some(to_wait(name, value)?) };
     } else {
         return read_other(options, name, value);
     }
@@ -105,7 +105,8 @@ fn optional_duration_field<'a>(
 
 fn read_other(options: &mut SocketOptions, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     match name {
-        "linger" => options.linger = to_duration(value.py(), value.extract()?)?,
+        "linger" if value.is_none() => options.linger = None,
+        "linger" => options.linger = to_bound(name, value)?,
         "max_message_bytes" => options.max_message_bytes = to_size(value)? as u64,
         "send_buffer_bytes" => options.send_buffer_bytes = to_buffer_size(name, value)?,
         "recv_buffer_bytes" => options.recv_buffer_bytes = to_buffer_size(name, value)?,
@@ -137,9 +138,16 @@ fn to_buffer_size(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(size)
 }
 
-fn to_wait(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let wait = to_duration(value.py(), Some(value.extract()?))?;
-    Ok(wait.unwrap_or(Duration::MAX))
+/// A wait without end is `None`.
+fn to_bound(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    let (py, seconds) = (value.py(), value.extract::<f64>()?);
+    to_duration(py, Some(seconds)).map_err(|_| {
+        error::config(py, &format!("{name} is {seconds}, which is not a number of seconds"))
+    })
+}
+
+fn to_wait(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    Ok(to_bound(name, value)?.unwrap_or(Duration::MAX))
 }
 
 fn to_policy(value: &Bound<'_, PyAny>) -> PyResult<Option<OnFull>> {

@@ -13,6 +13,7 @@ mod validation;
 
 pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
+pub(crate) use peer::Heartbeat;
 pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
 pub(crate) use queue::addressed;
 pub use queue::{SendFault, Sent, Socket, State};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::OnFull;
-use crate::link::{Limits, Marks};
+use crate::link::{Keepalive, KernelOptions, Limits, ListenOptions, Marks};
 use crate::zmtp::SocketType;
 
 /// The options of a socket. The defaults suit a service on one machine.
@@ -127,6 +127,23 @@ impl SocketOptions {
 
     pub(crate) fn marks(&self) -> Marks {
         Marks { messages: self.hwm_messages, nbytes: self.hwm_bytes }
+    }
+
+    pub(crate) fn kernel(&self) -> KernelOptions {
+        let probe = |idle| Keepalive {
+            idle,
+            interval: self.tcp_keepalive_interval,
+            count: self.tcp_keepalive_count,
+        };
+        KernelOptions {
+            keepalive: self.tcp_keepalive_idle.map(probe),
+            send_buffer_bytes: self.send_buffer_bytes,
+            recv_buffer_bytes: self.recv_buffer_bytes,
+        }
+    }
+
+    pub(crate) fn listen(&self, insecure: bool) -> ListenOptions {
+        ListenOptions { insecure, backlog: self.backlog, kernel: self.kernel() }
     }
 
     pub(crate) fn limits(&self) -> Limits {

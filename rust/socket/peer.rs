@@ -3,6 +3,7 @@
 use slotmap::{SlotMap, new_key_type};
 
 use crate::link::{Buffer, Link, Origin};
+use crate::timers::TimerId;
 
 new_key_type! {
     /// Names a socket of a context.
@@ -33,5 +34,21 @@ pub struct Peer<B: Buffer> {
     /// What the poller was told to watch: readable, writable.
     pub(crate) watched: (bool, bool),
     /// When it must be up, or must have drained.
-    pub(crate) timer: Option<crate::timers::TimerId>,
+    pub(crate) timer: Option<TimerId>,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// The timers by which a silent peer is noticed.
+#[derive(Debug, Default)]
+pub(crate) struct Heartbeat {
+    /// The next PING.
+    pub(crate) ping: Option<TimerId>,
+    /// When a PING must have been answered.
+    pub(crate) answer: Option<TimerId>,
+    /// The next look whether the peer keeps the promise of its own PINGs.
+    pub(crate) look: Option<TimerId>,
+    /// The promise: tenths of a second in which something comes; 0 for none.
+    pub(crate) ttl: u16,
+    /// Looks in a row that found that nothing had come.
+    pub(crate) num_silent: u32,
 }

@@ -44,6 +44,8 @@ pub enum PeerFault {
     Protocol(zmtp::Error),
     /// It vanished amid a message.
     Lost,
+    /// It answered no PING, or stayed silent for longer than it said it would.
+    Unresponsive,
     /// It did not introduce itself in time.
     Silent(Duration),
     /// It belongs to another user.

@@ -15,6 +15,9 @@ pub enum Command<'a> {
     Error(&'a [u8]),
     /// Asks for a PONG with the same context.
     Ping {
+        /// Silence after which the peer wants to be given up, in tenths of a second; 0 for
+        /// never.
+        ttl: u16,
         context: &'a [u8],
     },
     Pong,
@@ -45,8 +48,10 @@ impl<'a> Command<'a> {
             b"ERROR" => split_short(rest)
                 .map(|(reason, _)| Self::Error(reason))
                 .ok_or_else(|| Error::malformed(offset, "ERROR with a wrong length")),
-            b"PING" => match rest.get(2..) {
-                Some(context) if context.len() <= MAX_PING_CONTEXT => Ok(Self::Ping { context }),
+            b"PING" => match rest.split_first_chunk() {
+                Some((&ttl, context)) if context.len() <= MAX_PING_CONTEXT => {
+                    Ok(Self::Ping { ttl: u16::from_be_bytes(ttl), context })
+                }
                 _ => Err(Error::malformed(offset, "PING with a wrong length")),
             },
             b"PONG" => Ok(Self::Pong),
@@ -89,6 +94,13 @@ pub fn encode_error(out: &mut Vec<u8>, reason: &str) {
     let mut body = b"\x05ERROR".to_vec();
     body.push(reason.len() as u8);
     body.extend_from_slice(reason);
+    push_command(out, &body);
+}
+
+/// Append the frame of a PING to `out`; `ttl` as in [`Command::Ping`].
+pub fn encode_ping(out: &mut Vec<u8>, ttl: u16) {
+    let mut body = b"\x04PING".to_vec();
+    body.extend_from_slice(&ttl.to_be_bytes());
     push_command(out, &body);
 }
 
@@ -156,10 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn ping_round_trips() {
+        let mut frame = Vec::new();
+        encode_ping(&mut frame, 0x1234);
+        assert_eq!(frame, b"\x04\x07\x04PING\x12\x34");
+        let expected = Command::Ping { ttl: 0x1234, context: b"" };
+        assert_eq!(Command::parse(body(&frame), 0), Ok(expected));
+    }
+
+    #[test]
     fn ping_with_a_context_over_16_bytes_is_malformed() {
         let mut ping = b"\x04PING\x00\x0a".to_vec();
         ping.extend_from_slice(&[7; 16]);
-        assert_eq!(Command::parse(&ping, 0), Ok(Command::Ping { context: &[7; 16] }));
+        assert_eq!(Command::parse(&ping, 0), Ok(Command::Ping { ttl: 10, context: &[7; 16] }));
         ping.push(7);
         assert!(Command::parse(&ping, 0).is_err());
         assert!(Command::parse(b"\x04PING\x00", 0).is_err());

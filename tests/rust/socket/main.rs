@@ -5,6 +5,7 @@ mod closing;
 mod delivery;
 mod drive;
 mod ending;
+mod heartbeat;
 mod hostile;
 mod marks;
 mod raw;

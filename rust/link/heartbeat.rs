@@ -1,0 +1,57 @@
+//! PINGs, and what tells that a peer is alive. Reading costs it two flags and no clock.
+
+use std::time::Duration;
+
+use super::{Buffer, Link, Phase, Stream};
+use crate::zmtp::encode_ping;
+
+/// PINGs that wait to be written may take this much; beyond it one more says nothing new.
+const MAX_PENDING_BYTES: usize = 1024;
+
+/// Who asks whether bytes came since it last asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Watch {
+    /// Our own PINGs.
+    Answer,
+    /// The ttl in those of the peer.
+    Promise,
+}
+
+impl<B: Buffer> Link<B> {
+    /// Whether messages can go out, and the peer can be expected to be alive.
+    pub(crate) fn is_live(&self) -> bool {
+        self.stream.is_some() && self.phase == Phase::Up && !self.severed
+    }
+
+    /// Ask the peer for a sign of life, and to end the link after `ttl` without one of ours.
+    pub(crate) fn ping(&mut self, ttl: Option<Duration>) {
+        self.has_progress = false;
+        if self.control.len() < MAX_PENDING_BYTES {
+            let tenths = ttl.map_or(0, |ttl| ttl.as_millis().div_ceil(100));
+            encode_ping(&mut self.control, u16::try_from(tenths).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// Whether bytes came since `watch` asked this last.
+    pub(crate) fn take_heard(&mut self, watch: Watch) -> bool {
+        std::mem::take(&mut self.heard[watch as usize])
+    }
+
+    /// Whether bytes came since `watch` took the answer last, left as it is.
+    pub(crate) fn has_heard(&self, watch: Watch) -> bool {
+        self.heard[watch as usize]
+    }
+
+    /// Whether nothing speaks for the peer's life: nothing of it waits to be read, and none
+    /// of a long message, behind which the PING waits, was taken either.
+    pub(crate) fn is_silent(&self) -> bool {
+        let is_under_way = !self.control.is_empty() && self.has_progress;
+        !is_under_way && self.stream.as_ref().is_some_and(Stream::is_quiet)
+    }
+
+    /// The ttl in the peer's last PING.
+    #[inline]
+    pub(crate) fn peer_ttl(&self) -> u16 {
+        self.peer_ttl
+    }
+}
