@@ -25,6 +25,7 @@ impl<B: Buffer> Context<B> {
         for bound in std::mem::take(&mut socket.listeners) {
             self.forget_listener(bound);
         }
+        self.sockets[key].watcher.end();
         self.stop_receiving(key);
         self.flush();
         self.wake(key);

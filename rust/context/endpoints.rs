@@ -7,7 +7,7 @@ use super::closing::MAX_DRAINING;
 use super::connector::Connector;
 use super::{Bound, Context, SetupError};
 use crate::link::{Buffer, Closed, Endpoint, Listener};
-use crate::socket::{ConnectorKey, LinkKey, ListenerKey, Socket, SocketKey, State};
+use crate::socket::{ConnectorKey, EventKind, LinkKey, ListenerKey, Socket, SocketKey, State};
 
 impl<B: Buffer> Context<B> {
     fn open_socket(&mut self, key: SocketKey) -> Result<&mut Socket<B>, SetupError> {
@@ -39,6 +39,7 @@ impl<B: Buffer> Context<B> {
         let socket = self.open_socket(key)?;
         socket.listeners.push(bound);
         socket.last_endpoint.clone_from(&real);
+        self.tell(key, EventKind::Listening, &real);
         Ok(real)
     }
 
@@ -63,6 +64,7 @@ impl<B: Buffer> Context<B> {
             // NB: a forked child may hold the descriptor open, and what is open stays in
             // the poller. One that rests is not there.
             let _ = self.poller.remove(bound.listener.as_fd());
+            self.tell(bound.socket, EventKind::Closed, bound.listener.endpoint());
         }
     }
 

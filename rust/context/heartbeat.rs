@@ -61,7 +61,7 @@ impl<B: Buffer> Context<B> {
             return;
         }
         if peer.link.is_silent() {
-            self.link_down(key, Closed::Silent);
+            self.link_down(key, Closed::Unresponsive);
         }
     }
 
@@ -98,7 +98,7 @@ impl<B: Buffer> Context<B> {
         let is_silent = !peer.link.take_heard(Watch::Promise) && peer.link.is_silent();
         peer.heartbeat.num_silent = if is_silent { peer.heartbeat.num_silent + 1 } else { 0 };
         if peer.heartbeat.num_silent >= LOOKS_PER_TTL {
-            self.link_down(key, Closed::Silent);
+            self.link_down(key, Closed::Unresponsive);
         } else {
             self.look_later(key);
         }

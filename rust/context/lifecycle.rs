@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::monitor::fault_of;
 use super::{Context, Due};
 use crate::link::{Buffer, Closed, Link, Origin, Phase, Stream};
 use crate::socket::{
-    ConnectorKey, Heartbeat, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
+    ConnectorKey, EventKind, Heartbeat, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
 };
 use crate::zmtp;
 
@@ -31,6 +32,8 @@ impl<B: Buffer> Context<B> {
                     let socket = &mut self.sockets[socket];
                     socket.counters.num_refused += 1;
                     socket.note(&endpoint, PeerFault::OtherUser);
+                    let (key, fault) = (bound.socket, Some(PeerFault::OtherUser));
+                    self.tell_fault(key, EventKind::Refused, &endpoint, fault);
                 }
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     self.rest_listener(key);
@@ -43,14 +46,16 @@ impl<B: Buffer> Context<B> {
     }
 
     fn admit(&mut self, key: ListenerKey, socket_key: SocketKey, stream: Stream) {
+        let endpoint = self.bound[key].listener.endpoint().to_string();
         let socket = &mut self.sockets[socket_key];
         let max_links = socket.options().max_peers + socket.connectors.len();
         if socket.links.len() >= max_links {
             socket.counters.num_refused += 1;
+            self.tell(socket_key, EventKind::Refused, &endpoint);
             return;
         }
         socket.counters.num_accepted += 1;
-        let endpoint = self.bound[key].listener.endpoint().to_string();
+        self.tell(socket_key, EventKind::Accepted, &endpoint);
         self.add_link(socket_key, stream, false, Origin::Accepted, endpoint);
     }
 
@@ -104,6 +109,8 @@ impl<B: Buffer> Context<B> {
         let options = socket.options();
         let wait = connector.back_off(options.reconnect_interval, options.reconnect_max);
         connector.timer = Some(self.timers.insert(Self::after(wait), Due::Reconnect(key)));
+        let (socket, endpoint) = (connector.socket, connector.endpoint.to_string());
+        self.tell(socket, EventKind::Retried, &endpoint);
     }
 
     /// Connect no more to an endpoint; the link to it stays.
@@ -140,6 +147,7 @@ impl<B: Buffer> Context<B> {
             origin,
             endpoint,
             is_announced: false,
+            is_refused: false,
             is_ready: false,
             is_dirty: false,
             watched: (false, false),
@@ -166,6 +174,7 @@ impl<B: Buffer> Context<B> {
             // Its end may be known to the kernel and not yet to us.
             if !self.links[holder].link.is_hung_up() {
                 self.sockets[socket_key].counters.num_refused += 1;
+                self.links[key].is_refused = true;
                 return Err(zmtp::Error::refused("routing id is in use").into());
             }
             self.write_lost(holder, Closed::Eof);
@@ -182,6 +191,7 @@ impl<B: Buffer> Context<B> {
             connector.succeeded();
         }
         self.sockets[socket_key].add_up(&mut self.links, key);
+        self.tell_link(key, EventKind::Connected, None);
         self.spill(socket_key);
         self.wake(socket_key);
         Ok(())
@@ -240,20 +250,25 @@ impl<B: Buffer> Context<B> {
         }
         peer.link.close();
         peer.watched = (false, false);
-        let endpoint = std::mem::take(&mut peer.endpoint);
+        let event = match (announced, peer.is_refused) {
+            (true, _) => EventKind::Disconnected,
+            (false, true) => EventKind::Refused,
+            (false, false) => EventKind::HandshakeFailed,
+        };
         let socket = &mut self.sockets[socket_key];
         socket.remove_up(&mut self.links, key);
         if !announced && !is_connecting {
             socket.counters.num_handshakes_failed += 1;
         }
-        match closed {
-            Closed::Protocol(error) => {
-                socket.counters.num_protocol_errors += 1;
-                socket.note(&endpoint, PeerFault::Protocol(error));
-            }
-            Closed::AmidMessage => socket.note(&endpoint, PeerFault::Lost),
-            Closed::Silent => socket.note(&endpoint, PeerFault::Unresponsive),
-            Closed::Eof | Closed::System(_) => {}
+        if let Closed::Protocol(_) = closed {
+            socket.counters.num_protocol_errors += 1;
+        }
+        let fault = fault_of(closed, socket.options().handshake_timeout);
+        if let Some(fault) = &fault {
+            socket.note(&self.links[key].endpoint, fault.clone());
+        }
+        if !is_connecting {
+            self.tell_link(key, event, fault);
         }
         self.bury(key);
         if let Origin::Connected(connector) = origin
@@ -282,14 +297,9 @@ impl<B: Buffer> Context<B> {
     }
 
     pub(super) fn handshake_timed_out(&mut self, key: LinkKey) {
-        let Some(peer) = self.links.get_mut(key) else {
-            return;
-        };
-        peer.timer = None;
-        let endpoint = peer.endpoint.clone();
-        let socket = &mut self.sockets[peer.socket];
-        let timeout = socket.options().handshake_timeout;
-        socket.note(&endpoint, PeerFault::Silent(timeout));
-        self.link_down(key, Closed::Eof);
+        if let Some(peer) = self.links.get_mut(key) {
+            peer.timer = None;
+            self.link_down(key, Closed::Overdue);
+        }
     }
 }

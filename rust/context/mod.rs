@@ -7,6 +7,7 @@ mod error;
 mod heartbeat;
 mod lifecycle;
 mod messages;
+mod monitor;
 mod poller;
 mod reactor;
 

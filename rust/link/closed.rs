@@ -12,7 +12,9 @@ pub enum Closed {
     /// It vanished inside one.
     AmidMessage,
     /// It did not show in time that it is alive.
-    Silent,
+    Unresponsive,
+    /// It did not complete its handshake in time.
+    Overdue,
     System(Errno),
     Protocol(Error),
 }

@@ -6,6 +6,7 @@ mod buffer;
 mod context;
 mod error;
 mod event_loop;
+mod monitor;
 mod operation;
 mod options;
 mod shared;
@@ -24,6 +25,8 @@ mod _core {
 
     #[pymodule_export]
     use super::context::Context;
+    #[pymodule_export]
+    use super::monitor::Monitor;
     #[pymodule_export]
     use super::socket::Socket;
 

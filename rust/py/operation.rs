@@ -1,17 +1,20 @@
 //! What can be waited for, one try at a time: the same for tasks and for blocking calls.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::buffer::PyFrame;
 use super::error;
+use super::monitor;
 use super::shared::Inner;
 use super::waiters::Side;
 use crate::context::RecvFault;
 use crate::link::Message;
-use crate::socket::{SendFault, SocketKey};
+use crate::socket::{Event, EventLog, SendFault, SocketKey, Taken};
 
 /// A call that may have to wait.
 pub(super) enum Operation {
@@ -24,6 +27,11 @@ pub(super) enum Operation {
     /// The message, until it is accepted.
     Send(Option<Message<PyFrame>>),
     SendMany(VecDeque<PyFrame>),
+    /// The next event of a socket; at the end, whether an iteration stops.
+    Watch {
+        log: Arc<EventLog>,
+        stops: bool,
+    },
     /// Wait until all sockets of a closed context have ended.
     End,
     /// Give an object at once.
@@ -40,6 +48,10 @@ pub(super) enum Step {
     Full(SendFault),
     SendFailed(SendFault),
     RecvFailed(RecvFault),
+    /// No event will come.
+    Unwatched {
+        stops: bool,
+    },
     Reused,
 }
 
@@ -48,6 +60,7 @@ pub(super) enum Output {
     Object(Py<PyAny>),
     Frame(PyFrame),
     Frames(Vec<PyFrame>),
+    Event(Box<Event>),
 }
 
 impl Output {
@@ -57,6 +70,7 @@ impl Output {
             Self::Nothing => Ok(py.None()),
             Self::Object(object) => Ok(object),
             Self::Frame(frame) => Ok(frame.into_bytes().into_any()),
+            Self::Event(event) => monitor::to_python(py, *event),
             Self::Frames(frames) => to_list(py, frames).map(|list| list.into_any().unbind()),
         }
     }
@@ -89,6 +103,11 @@ impl Operation {
             Self::RecvMany { max_n, max_bytes } => recv_many(inner, key, *max_n, *max_bytes),
             Self::Send(message) => send_one(inner, key, message),
             Self::SendMany(frames) => send_many(inner, key, frames),
+            Self::Watch { log, stops } => match log.take() {
+                Taken::Event(event) => Step::Done(Output::Event(event)),
+                Taken::Nothing => Step::Wait(Side::Event),
+                Taken::Ended => Step::Unwatched { stops: *stops },
+            },
             Self::End if inner.context.is_closed() => Step::Done(Output::Nothing),
             Self::End => Step::Wait(Side::Ended),
             Self::Give(_) => match std::mem::replace(self, Self::Used) {
@@ -162,6 +181,8 @@ impl Step {
         match self {
             Self::Full(fault) | Self::SendFailed(fault) => error::from_send(py, fault),
             Self::RecvFailed(fault) => error::from_recv(py, fault),
+            Self::Unwatched { stops: true } => PyStopAsyncIteration::new_err(()),
+            Self::Unwatched { stops: false } => error::closed(py, "monitor"),
             Self::Done(_) | Self::Wait(_) | Self::Reused => {
                 pyo3::exceptions::PyRuntimeError::new_err("awaitable was awaited already")
             }

@@ -235,8 +235,14 @@ impl Inner {
             Side::Send if self.context.is_writable(key) => {
                 self.waiters.take(key, Side::Send, 1, &mut self.to_wake);
             }
-            Side::Send | Side::Ended => {}
+            // Whoever waits for an event is woken by each.
+            Side::Send | Side::Event | Side::Ended => {}
         }
+    }
+
+    /// Let whoever waits for an event of a socket look.
+    pub(super) fn wake_watchers(&mut self, key: SocketKey) {
+        self.waiters.take(key, Side::Event, usize::MAX, &mut self.to_wake);
     }
 
     /// Forget who waits for a socket, once it is no more and all of them were woken.
@@ -244,6 +250,7 @@ impl Inner {
         if self.context.socket(key).is_none() {
             self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
             self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
+            self.wake_watchers(key);
             self.waiters.forget(key);
         }
     }
@@ -260,6 +267,9 @@ impl Inner {
             }
             if self.context.is_writable(key) {
                 self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
+            }
+            if self.context.take_news(key) {
+                self.wake_watchers(key);
             }
             self.forget_if_gone(key);
         }

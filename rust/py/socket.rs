@@ -13,6 +13,7 @@ use super::buffer::PyFrame;
 use super::context::Context;
 use super::error;
 use super::event_loop::{attach, schedule_flush};
+use super::monitor::Monitor;
 use super::operation::{Operation, Output, Step, to_list};
 use super::shared::Shared;
 use super::statistics;
@@ -276,6 +277,11 @@ impl Socket {
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         self.block(py, many(py, max_n, max_bytes)?, timeout)
+    }
+
+    #[pyo3(signature = (max_events=1024))]
+    fn monitor(&self, py: Python<'_>, max_events: i64) -> PyResult<Monitor> {
+        Monitor::open(py, &self._context, &self.shared, self.key, max_events)
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

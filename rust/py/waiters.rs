@@ -13,6 +13,8 @@ use crate::socket::SocketKey;
 pub(super) enum Side {
     Recv,
     Send,
+    /// Something to happen to the socket's connections.
+    Event,
     /// All sockets of the context to have ended.
     Ended,
 }
@@ -24,6 +26,7 @@ pub(super) type Ticket = u64;
 struct Queues {
     recv: VecDeque<(Ticket, Py<PyAny>)>,
     send: VecDeque<(Ticket, Py<PyAny>)>,
+    event: VecDeque<(Ticket, Py<PyAny>)>,
 }
 
 /// All futures of a context, by socket and side, in the order in which they came.
@@ -44,6 +47,7 @@ impl Waiters {
         match side {
             Side::Recv => &mut self.sockets.entry(key).or_default().recv,
             Side::Send => &mut self.sockets.entry(key).or_default().send,
+            Side::Event => &mut self.sockets.entry(key).or_default().event,
             Side::Ended => &mut self.ended,
         }
     }

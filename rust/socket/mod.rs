@@ -1,5 +1,6 @@
 //! Patterns over links: who gets a message, whose message comes next. No I/O.
 
+mod events;
 mod on_full;
 mod options;
 mod peer;
@@ -11,6 +12,8 @@ mod topics;
 mod trie;
 mod validation;
 
+pub(crate) use events::Watcher;
+pub use events::{Event, EventKind, EventLog, Taken};
 pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
 pub(crate) use peer::Heartbeat;

@@ -27,6 +27,8 @@ pub struct Peer<B: Buffer> {
     pub endpoint: String,
     /// The handshake was completed and the socket told.
     pub(crate) is_announced: bool,
+    /// It was turned away, for the sake of another that is here.
+    pub(crate) is_refused: bool,
     /// It has messages to take, and waits for its turn.
     pub(crate) is_ready: bool,
     /// It waits in the context's list of links to flush.

@@ -6,7 +6,7 @@ use super::record::Faults;
 use super::routes::Routes;
 use super::{
     ConnectorKey, Counters, LinkKey, Links, ListenerKey, OptionError, PeerError, PeerFault,
-    SocketOptions, Statistics,
+    SocketOptions, Statistics, Watcher,
 };
 use crate::link::{Buffer, Marks, Message, OutOfMemory, Outbox};
 use crate::zmtp::SocketType;
@@ -67,6 +67,7 @@ pub struct Socket<B: Buffer> {
     pub(crate) is_ending: bool,
     /// It waits in the context's list of sockets to wake.
     pub(crate) is_woken: bool,
+    pub(crate) watcher: Watcher,
     /// A send found no room since the last time that there was some.
     pub(crate) is_starved: bool,
     /// A ROUTER's sender may wait for a peer that left since the last one found no room.
@@ -97,6 +98,7 @@ impl<B: Buffer> Socket<B> {
             is_released: false,
             is_ending: false,
             is_woken: false,
+            watcher: Watcher::default(),
             is_starved: false,
             has_lost_route: false,
             up: Vec::new(),

@@ -162,7 +162,8 @@ async def test_handshake_that_fails_is_told_with_its_error(
             event = await event_of(monitor, "handshake_failed")
         assert event.endpoint == endpoint
         assert isinstance(event.error, error or type(None))
-        assert rx.recent_errors()[-1:] == ([event.error] if event.error else [])
+        told = [repr(event.error)] if event.error else []
+        assert [repr(error) for error in rx.recent_errors()] == told
 
 
 async def test_handshake_that_is_overdue_is_told(

@@ -8,4 +8,5 @@ mod ending;
 mod heartbeat;
 mod hostile;
 mod marks;
+mod monitor;
 mod raw;
