@@ -16,6 +16,8 @@ const MAX_WAIT: Duration = Duration::from_secs(1 << 30);
 pub(super) struct Connector {
     pub(super) socket: SocketKey,
     pub(super) endpoint: Endpoint,
+    /// The peer is not asked for the key.
+    pub(super) insecure: bool,
     pub(super) link: Option<LinkKey>,
     pub(super) timer: Option<TimerId>,
     /// Attempts since the last one that led to a handshake.
@@ -23,8 +25,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(socket: SocketKey, endpoint: Endpoint) -> Self {
-        Self { socket, endpoint, link: None, timer: None, num_failed: 0 }
+    pub(super) fn new(socket: SocketKey, endpoint: Endpoint, insecure: bool) -> Self {
+        Self { socket, endpoint, insecure, link: None, timer: None, num_failed: 0 }
     }
 
     /// Start one attempt; a name with several addresses gives them in turn.
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn back_off_doubles_up_to_its_bound_and_starts_anew() {
         let endpoint = Endpoint::parse("ipc:///nowhere").unwrap();
-        let mut connector = Connector::new(SocketKey::default(), endpoint);
+        let mut connector = Connector::new(SocketKey::default(), endpoint, false);
         let (first, max) = (Duration::from_millis(100), Duration::from_secs(5));
         for expected in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
             let wait = connector.back_off(first, max).as_secs_f64() * 1000.0;
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn longest_back_off_is_no_overflow() {
         let endpoint = Endpoint::parse("ipc:///nowhere").unwrap();
-        let mut connector = Connector::new(SocketKey::default(), endpoint);
+        let mut connector = Connector::new(SocketKey::default(), endpoint, false);
         for _ in 0..32 {
             assert!(connector.back_off(Duration::MAX, Duration::MAX) > Duration::from_secs(1));
         }

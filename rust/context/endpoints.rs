@@ -15,7 +15,9 @@ impl<B: Buffer> Context<B> {
         socket.filter(|socket| socket.state == State::Open).ok_or(SetupError::Closed)
     }
 
-    /// Listen; return the endpoint really bound.
+    /// Listen; return the endpoint really bound. TCP is for loopback alone, unless the
+    /// context has a key or `insecure` says otherwise, which also has peers not asked for
+    /// the key.
     ///
     /// # Errors
     ///
@@ -26,12 +28,13 @@ impl<B: Buffer> Context<B> {
         endpoint: &str,
         insecure: bool,
     ) -> Result<String, SetupError> {
-        let options = self.open_socket(key)?.options().listen(insecure);
+        let may_leave_host = insecure || self.key.is_some();
+        let options = self.open_socket(key)?.options().listen(may_leave_host);
         let parsed = Endpoint::parse(endpoint)?;
         let listener = Listener::bind(&parsed, &options)
             .map_err(|error| SetupError::Bind { endpoint: endpoint.into(), error })?;
         let real = listener.endpoint().to_string();
-        let bound = self.bound.insert(Bound { listener, socket: key });
+        let bound = self.bound.insert(Bound { listener, socket: key, insecure });
         if let Err(errno) = self.poller.add_listener(bound, self.bound[bound].listener.as_fd()) {
             self.bound.remove(bound);
             return Err(errno.into());
@@ -69,15 +72,34 @@ impl<B: Buffer> Context<B> {
     }
 
     /// Connect, now and whenever the connection is lost. An attempt that fails is
-    /// repeated, not reported.
+    /// repeated, not reported. Over TCP the peer must know the context's key, if there is
+    /// one.
     ///
     /// # Errors
     ///
     /// [`SetupError::Closed`] and [`SetupError::Endpoint`].
     pub fn connect(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
+        self.keep_connected(key, endpoint, false)
+    }
+
+    /// Connect without asking for the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_insecure(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
+        self.keep_connected(key, endpoint, true)
+    }
+
+    fn keep_connected(
+        &mut self,
+        key: SocketKey,
+        endpoint: &str,
+        insecure: bool,
+    ) -> Result<(), SetupError> {
         let endpoint = Endpoint::parse(endpoint)?;
         self.open_socket(key)?;
-        let connector = self.connectors.insert(Connector::new(key, endpoint));
+        let connector = self.connectors.insert(Connector::new(key, endpoint, insecure));
         self.open_socket(key)?.connectors.push(connector);
         self.attempt(connector);
         self.arm_timer();

@@ -6,11 +6,11 @@ use rustix::io::Errno;
 
 use super::monitor::fault_of;
 use super::{Context, Due};
-use crate::link::{Buffer, Closed, Link, Origin, Phase, Stream};
+use crate::link::{Buffer, Closed, Guard, Link, Origin, Phase, Stream};
 use crate::socket::{
     ConnectorKey, EventKind, Heartbeat, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
 };
-use crate::zmtp;
+use crate::zmtp::{self, Role};
 
 /// Connections accepted before others have their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -56,7 +56,11 @@ impl<B: Buffer> Context<B> {
         }
         socket.counters.num_accepted += 1;
         self.tell(socket_key, EventKind::Accepted, &endpoint);
-        self.add_link(socket_key, stream, false, Origin::Accepted, endpoint);
+        let insecure = self.bound[key].insecure;
+        // Without a nonce nobody can be asked for the key.
+        if let Ok(guard) = self.guard(&stream, insecure, Role::Server) {
+            self.add_link(socket_key, stream, false, guard, Origin::Accepted, endpoint);
+        }
     }
 
     fn rest_listener(&mut self, key: ListenerKey) {
@@ -84,19 +88,33 @@ impl<B: Buffer> Context<B> {
             return;
         };
         connector.timer = None;
-        let socket = connector.socket;
+        let (socket, insecure) = (connector.socket, connector.insecure);
         let kernel = self.sockets[socket].options().kernel();
-        match connector.attempt(&kernel) {
-            Ok(stream) => {
+        let attempt = connector.attempt(&kernel);
+        let guarded =
+            attempt.and_then(|stream| Ok((self.guard(&stream, insecure, Role::Client)?, stream)));
+        let Some(connector) = self.connectors.get(key) else {
+            return;
+        };
+        match guarded {
+            Ok((guard, stream)) => {
                 let endpoint = connector.endpoint.to_string();
                 let is_tcp = stream.is_tcp();
                 let origin = Origin::Connected(key);
-                let link = self.add_link(socket, stream, is_tcp, origin, endpoint);
+                let link = self.add_link(socket, stream, is_tcp, guard, origin, endpoint);
                 if let Some(connector) = self.connectors.get_mut(key) {
                     connector.link = link;
                 }
             }
             Err(_) => self.put_off(key),
+        }
+    }
+
+    /// What protects a link over `stream`.
+    fn guard(&self, stream: &Stream, insecure: bool, role: Role) -> Result<Guard, Errno> {
+        match &self.key {
+            Some(key) if stream.is_tcp() && !insecure => Guard::keyed(key, role),
+            _ => Ok(Guard::Open),
         }
     }
 
@@ -127,12 +145,13 @@ impl<B: Buffer> Context<B> {
         socket_key: SocketKey,
         stream: Stream,
         connecting: bool,
+        guard: Guard,
         origin: Origin<ConnectorKey>,
         endpoint: String,
     ) -> Option<LinkKey> {
         let socket = &mut self.sockets[socket_key];
         let options = socket.options();
-        let link = Link::new(
+        let mut link = Link::new(
             stream,
             connecting,
             socket.kind(),
@@ -140,6 +159,7 @@ impl<B: Buffer> Context<B> {
             options.limits(),
             options.marks(),
         );
+        link.protect(guard);
         let deadline = Self::after(options.handshake_timeout);
         let key = self.links.insert(Peer {
             link,
@@ -238,10 +258,8 @@ impl<B: Buffer> Context<B> {
         self.timers.cancel(peer.timer.take());
         self.stop_heartbeat(key);
         let peer = &mut self.links[key];
-        if let Closed::Protocol(zmtp::Error::Refused { reason }) = &closed
-            && !reason.starts_with("peer refused")
-        {
-            peer.link.refuse(reason);
+        if let Some(reason) = peer.link.last_words(&closed) {
+            peer.link.refuse(&reason);
         }
         let is_connecting = peer.link.phase() == Phase::Connecting;
         if let Some(fd) = peer.link.fd() {

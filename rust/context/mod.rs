@@ -23,7 +23,7 @@ use crate::socket::{
     Statistics,
 };
 use crate::timers::Timers;
-use crate::zmtp::SocketType;
+use crate::zmtp::{Key, SocketType};
 use connector::Connector;
 pub use error::{RecvFault, SetupError};
 use poller::{Poller, Ready};
@@ -56,6 +56,8 @@ enum Due {
 struct Bound {
     listener: Listener,
     socket: SocketKey,
+    /// Its peers are not asked for the key.
+    insecure: bool,
 }
 
 /// Owns sockets and moves their bytes when told to.
@@ -98,6 +100,8 @@ pub struct Context<B: Buffer> {
     read_buffer: Box<[u8]>,
     write_buffer: Vec<u8>,
     ready: Vec<Ready>,
+    /// What every TCP peer must know.
+    key: Option<Key>,
 }
 
 impl<B: Buffer> Context<B> {
@@ -119,7 +123,17 @@ impl<B: Buffer> Context<B> {
             read_buffer: vec![0; READ_BUFFER_BYTES].into(),
             write_buffer: Vec::new(),
             ready: Vec::new(),
+            key: None,
         })
+    }
+
+    /// Make a context whose TCP peers must prove that they know `key`, as it does to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn with_key(key: Key) -> rustix::io::Result<Self> {
+        Ok(Self { key: Some(key), ..Self::new()? })
     }
 
     /// Readable when [`Self::run_once`] has work; `None` once the context is shut.

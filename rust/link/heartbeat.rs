@@ -45,8 +45,8 @@ impl<B: Buffer> Link<B> {
     /// Whether nothing speaks for the peer's life: nothing of it waits to be read, and none
     /// of a long message, behind which the PING waits, was taken either.
     pub(crate) fn is_silent(&self) -> bool {
-        let is_under_way = !self.control.is_empty() && self.has_progress;
-        !is_under_way && self.stream.as_ref().is_some_and(Stream::is_quiet)
+        let is_under_way = !self.control.is_empty() || self.guard.has_pending();
+        !(is_under_way && self.has_progress) && self.stream.as_ref().is_some_and(Stream::is_quiet)
     }
 
     /// The ttl in the peer's last PING.

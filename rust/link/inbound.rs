@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use super::{Buffer, Closed, Filling, Item, Link, Phase};
-use crate::zmtp::{Command, Error, GREETING_BYTES, Mechanism, encode_pong, encode_ready};
+use crate::zmtp::{Command, Error, encode_pong};
 
 /// A frame of which at least this much is missing is read straight into its buffer.
 const DIRECT_READ_BYTES: usize = 32 << 10;
@@ -29,7 +29,8 @@ impl<B: Buffer> Link<B> {
             };
             self.heard = [true; 2];
             if read == 0 {
-                let cut = self.assembler.is_amid_message() && !self.is_draining();
+                let is_amid = self.assembler.is_amid_message() || self.guard.is_amid_record();
+                let cut = is_amid && !self.is_draining();
                 return Err(if cut { Closed::AmidMessage } else { Closed::Eof });
             }
             if read < offered {
@@ -47,7 +48,9 @@ impl<B: Buffer> Link<B> {
         if self.phase == Phase::Draining {
             return Ok((stream.read(scratch)?, scratch.len()));
         }
-        if let Some(filling) = self.assembler.large_part(DIRECT_READ_BYTES) {
+        if !self.guard.is_sealed()
+            && let Some(filling) = self.assembler.large_part(DIRECT_READ_BYTES)
+        {
             let offered = filling.missing();
             let read = filling.read_from(stream.as_fd())?;
             self.assembler.advance(read);
@@ -65,15 +68,17 @@ impl<B: Buffer> Link<B> {
     }
 
     fn consume(&mut self, mut input: &[u8]) -> Result<(), Closed> {
-        if self.phase == Phase::Greeting {
-            let wanted = (GREETING_BYTES - self.greeting.len()).min(input.len());
-            self.greeting.extend_from_slice(&input[..wanted]);
-            input = &input[wanted..];
-            if !Mechanism::Null.check(&self.greeting)? {
-                return Ok(());
-            }
-            encode_ready(&mut self.control, self.kind, &self.routing_id);
-            self.phase = Phase::Handshake;
+        if self.phase == Phase::Greeting && !self.greet(&mut input)? {
+            return Ok(());
+        }
+        self.take_in(input)
+    }
+
+    /// Take in bytes of the stream of frames.
+    pub(super) fn consume_frames(&mut self, mut input: &[u8]) -> Result<(), Closed> {
+        if !self.stash.is_empty() {
+            self.stash.extend_from_slice(input);
+            return Ok(());
         }
         self.parse(&mut input)?;
         if !input.is_empty() {

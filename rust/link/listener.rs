@@ -32,7 +32,10 @@ impl fmt::Display for BindError {
         match self {
             Self::InUse => f.write_str("endpoint is in use"),
             Self::NotLoopback(address) => {
-                write!(f, "{address} is not a loopback address; pass insecure=True to allow it")
+                write!(
+                    f,
+                    "{address} is not a loopback address: give the context a key, or pass insecure=True"
+                )
             }
             Self::System(error) => error.fmt(f),
         }

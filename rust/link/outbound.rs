@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use rustix::io::Errno;
 
 use super::outbox::Written;
-use super::{Buffer, Closed, Link, Phase, Stream};
+use super::{Buffer, Closed, Guard, Link, Phase, Stream};
 
 impl<B: Buffer> Link<B> {
     /// The stream became writable: a connection is made, or the kernel has room.
@@ -27,6 +27,10 @@ impl<B: Buffer> Link<B> {
             return Err(Closed::Eof);
         }
         while !self.blocked && !self.severed && !self.is_flushed() {
+            if self.guard.has_pending() {
+                self.write_sealed()?;
+                continue;
+            }
             if !self.control.is_empty() && !self.outbox.is_amid_message() {
                 self.flush_control()?;
                 continue;
@@ -39,6 +43,9 @@ impl<B: Buffer> Link<B> {
             total.num_messages += done.num_messages;
             total.nbytes += done.nbytes;
         }
+        if self.is_draining() && !self.severed && !self.guard.has_pending() {
+            self.drain_rest()?;
+        }
         Ok(total)
     }
 
@@ -47,6 +54,11 @@ impl<B: Buffer> Link<B> {
         scratch: &mut Vec<u8>,
         only_first: bool,
     ) -> Result<Written, Closed> {
+        if let Guard::Sealed(sealed) = &mut self.guard {
+            self.has_sent = true;
+            let seal = |slices: &[IoSlice<'_>]| Ok::<_, Closed>(sealed.seal(slices));
+            return self.outbox.write_batch(scratch, only_first, seal).map(|(written, _)| written);
+        }
         let Some(stream) = &self.stream else {
             return Ok(Written::default());
         };
@@ -71,6 +83,15 @@ impl<B: Buffer> Link<B> {
             return Ok(());
         };
         let rest = &self.control[self.control_at..];
+        if let Guard::Sealed(sealed) = &mut self.guard {
+            let taken = sealed.seal(&[IoSlice::new(rest)]);
+            self.control_at += taken;
+            if self.control_at == self.control.len() {
+                self.control.clear();
+                self.control_at = 0;
+            }
+            return self.write_sealed();
+        }
         match stream.write(&[IoSlice::new(rest)]) {
             Ok(taken) if taken == rest.len() => {
                 self.control.clear();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Assembler, Buffer, Limits, Marks, Message, Outbox, Stream};
+use super::{Assembler, Buffer, Closed, Guard, Limits, Marks, Message, Outbox, Stream};
 use crate::zmtp::{GREETING_BYTES, SocketType, encode_error, encode_greeting};
 
 /// How far a link has come.
@@ -31,6 +31,7 @@ pub struct Link<B: Buffer> {
     pub(super) kind: SocketType,
     pub(super) routing_id: Vec<u8>,
     pub(super) greeting: Vec<u8>,
+    pub(super) guard: Guard,
     pub(super) peer_routing_id: Vec<u8>,
     pub(super) assembler: Assembler<B>,
     pub(super) marks: Marks,
@@ -77,6 +78,7 @@ impl<B: Buffer> Link<B> {
             kind,
             routing_id: routing_id.into(),
             greeting: Vec::new(),
+            guard: Guard::Open,
             peer_routing_id: Vec::new(),
             assembler: Assembler::new(limits, GREETING_BYTES as u64),
             marks,
@@ -154,7 +156,7 @@ impl<B: Buffer> Link<B> {
 
     /// Whether all that was to be written is.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && self.control.is_empty()
+        self.outbox.is_empty() && self.control.is_empty() && !self.guard.has_pending()
     }
 
     /// Take the next message.
@@ -186,6 +188,7 @@ impl<B: Buffer> Link<B> {
         self.blocked = false;
         self.control.clear();
         self.control_at = 0;
+        self.guard.discard();
     }
 
     /// Drop what was received and not taken; nothing more is parsed after it.
@@ -224,12 +227,26 @@ impl<B: Buffer> Link<B> {
         if !stream.is_tcp() || self.phase != Phase::Up || !self.has_sent {
             return false;
         }
+        if self.guard.has_pending() {
+            // Counted as sent, so it has to be on its way before the stream is ended.
+            self.phase = Phase::Draining;
+            self.control.clear();
+            self.control_at = 0;
+            return true;
+        }
         let ended = stream.shutdown_write().is_ok();
         if ended {
             self.phase = Phase::Draining;
             self.sever();
         }
         ended
+    }
+
+    /// End our half of the stream once what was sealed is written.
+    pub(super) fn drain_rest(&mut self) -> Result<(), Closed> {
+        self.sever();
+        self.stream.as_ref().map_or(Ok(()), Stream::shutdown_write)?;
+        Ok(())
     }
 
     /// Tell the peer why its link is closed, as far as the kernel takes it at once.

@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::awaitable::Awaitable;
@@ -15,7 +16,7 @@ use super::options;
 use super::shared::Shared;
 use super::socket::Socket;
 use crate::socket::SocketKey;
-use crate::zmtp::SocketType;
+use crate::zmtp::{Key, SocketType};
 
 #[pyclass(module = "busduct._core", frozen)]
 pub(super) struct Context {
@@ -39,8 +40,10 @@ impl Context {
 #[pymethods]
 impl Context {
     #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { shared: Arc::new(Shared::new(py)?) })
+    #[pyo3(signature = (*, key=None))]
+    fn new(py: Python<'_>, key: Option<PyBackedBytes>) -> PyResult<Self> {
+        let key = key.map(|key| to_key(py, &key)).transpose()?;
+        Ok(Self { shared: Arc::new(Shared::new(py, key)?) })
     }
 
     #[pyo3(signature = (kind, **options), text_signature = "($self, kind, *, \
@@ -125,6 +128,11 @@ req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65
     fn __aexit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Awaitable> {
         self.aclose(py)
     }
+}
+
+fn to_key(py: Python<'_>, bytes: &[u8]) -> PyResult<Key> {
+    let key = bytes.try_into().map(Key::new);
+    key.map_err(|_| error::config(py, &format!("key of {} bytes; it has 32", bytes.len())))
 }
 
 impl Drop for Context {

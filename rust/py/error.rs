@@ -112,8 +112,8 @@ pub(super) fn from_peer<'py>(py: Python<'py>, error: PeerError) -> PyResult<Boun
         PeerFault::Protocol(zmtp::Error::TooLarge { size, limit, unit }) => {
             make_value(py, "FrameTooLargeError", (size, limit, unit))
         }
-        PeerFault::Protocol(zmtp::Error::Auth { reason }) => {
-            make_value(py, "AuthError", (format!("{endpoint}: {reason}"),))
+        PeerFault::Protocol(error @ (zmtp::Error::WrongKey | zmtp::Error::Tampered { .. })) => {
+            make_value(py, "AuthError", (format!("{endpoint}: {error}"),))
         }
         PeerFault::Protocol(error) => make_value(py, "RemoteProtocolError", (error.to_string(),)),
         PeerFault::Lost | PeerFault::Unresponsive => make_value(py, "PeerLostError", (endpoint,)),

@@ -13,6 +13,7 @@ use super::event_loop::Attached;
 use super::waiters::{Side, Waiters, wake};
 use crate::context::Context;
 use crate::socket::SocketKey;
+use crate::zmtp::Key;
 
 /// How often this process was forked from one that had a context.
 static NUM_FORKS: AtomicU32 = AtomicU32::new(0);
@@ -50,14 +51,15 @@ pub(super) struct Inner {
 }
 
 impl Shared {
-    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'_>, key: Option<Key>) -> PyResult<Self> {
         FORK_HOOK.get_or_try_init(py, || -> PyResult<()> {
             let kwargs = pyo3::types::PyDict::new(py);
             kwargs.set_item("after_in_child", wrap_pyfunction!(note_fork, py)?)?;
             let os = PyModule::import(py, "os")?;
             os.call_method("register_at_fork", (), Some(&kwargs)).map(drop)
         })?;
-        let context = Context::new().map_err(|errno| error::system(errno.into()))?;
+        let context = key.map_or_else(Context::new, Context::with_key);
+        let context = context.map_err(|errno| error::system(errno.into()))?;
         let fd = context.fd().ok_or_else(|| error::closed(py, "context"))?;
         let fd = fd.try_clone_to_owned().map_err(error::system)?;
         let inner = Inner {

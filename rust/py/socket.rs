@@ -162,10 +162,14 @@ impl Socket {
             .map_err(|fault| error::from_setup(py, fault))
     }
 
-    fn connect(&self, py: Python<'_>, endpoint: &str) -> PyResult<()> {
+    #[pyo3(signature = (endpoint, *, insecure=false))]
+    fn connect(&self, py: Python<'_>, endpoint: &str, insecure: bool) -> PyResult<()> {
         attach(py, &self.shared)?;
         self.shared
-            .with(py, |inner| inner.context.connect(self.key, endpoint))?
+            .with(py, |inner| match insecure {
+                true => inner.context.connect_insecure(self.key, endpoint),
+                false => inner.context.connect(self.key, endpoint),
+            })?
             .map_err(|fault| error::from_setup(py, fault))
     }
 

@@ -121,7 +121,7 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// [`Error::Auth`] if the peer does not know the key, another one if it says anything
+    /// [`Error::WrongKey`] if the peer does not know the key, another one if it says anything
     /// but what the handshake wants.
     pub fn feed(
         &mut self,
@@ -187,7 +187,7 @@ impl Handshake {
         if self.proof(role) == *proof {
             return Ok(());
         }
-        Err(Error::Auth { reason: "peer does not know the key".into() })
+        Err(Error::WrongKey)
     }
 
     fn proof(&self, role: Role) -> blake2b_simd::Hash {

@@ -11,8 +11,10 @@ pub enum Error {
     TooLarge { size: u64, limit: u64, unit: &'static str },
     /// The peer cannot or will not speak with us: version, mechanism, type, ERROR.
     Refused { reason: String },
-    /// The peer does not know the key, or somebody changed what it sent.
-    Auth { reason: String },
+    /// The peer does not know the key.
+    WrongKey,
+    /// A record is not what the peer sealed.
+    Tampered { reason: String },
     /// The system has no memory for a frame that is within the limits.
     OutOfMemory { size: u64 },
 }
@@ -34,7 +36,8 @@ impl fmt::Display for Error {
             Self::TooLarge { size, limit, unit } => {
                 write!(f, "message of {size} {unit} exceeds limit of {limit} {unit}")
             }
-            Self::Refused { reason } | Self::Auth { reason } => f.write_str(reason),
+            Self::WrongKey => f.write_str("peer does not know the key"),
+            Self::Refused { reason } | Self::Tampered { reason } => f.write_str(reason),
             Self::OutOfMemory { size } => write!(f, "no memory for a frame of {size} bytes"),
         }
     }

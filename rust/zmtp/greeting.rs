@@ -48,12 +48,13 @@ impl Mechanism {
         bytes
     }
 
-    /// Check as much of a peer's greeting as has come; `Ok(true)` once it is whole.
+    /// Check as much of a peer's greeting as has come; once it is whole, return the minor
+    /// version that it speaks.
     ///
     /// # Errors
     ///
     /// As soon as a byte shows that the peer does not speak ZMTP 3 with this mechanism.
-    pub fn check(self, bytes: &[u8]) -> Result<bool, Error> {
+    pub fn check(self, bytes: &[u8]) -> Result<Option<u8>, Error> {
         if bytes.first().is_some_and(|&b| b != 0xFF) {
             return Err(Error::malformed(0, "not a ZMTP greeting"));
         }
@@ -68,10 +69,10 @@ impl Mechanism {
             )));
         }
         if bytes.len() < GREETING_BYTES {
-            return Ok(false);
+            return Ok(None);
         }
         self.check_mechanism(&bytes[MECHANISM], bytes[AS_SERVER])?;
-        Ok(true)
+        Ok(Some(bytes[11]))
     }
 
     fn check_mechanism(self, mechanism: &[u8], as_server: u8) -> Result<(), Error> {
@@ -106,16 +107,16 @@ mod tests {
     fn own_greeting_is_accepted_at_its_last_byte() {
         let bytes = encode_greeting();
         for cut in 0..GREETING_BYTES {
-            assert_eq!(Mechanism::Null.check(&bytes[..cut]), Ok(false));
+            assert_eq!(Mechanism::Null.check(&bytes[..cut]), Ok(None));
         }
-        assert_eq!(Mechanism::Null.check(&bytes), Ok(true));
+        assert_eq!(Mechanism::Null.check(&bytes), Ok(Some(1)));
     }
 
     #[test]
     fn minor_version_0_is_accepted() {
         let mut bytes = encode_greeting();
         bytes[11] = 0;
-        assert_eq!(Mechanism::Null.check(&bytes), Ok(true));
+        assert_eq!(Mechanism::Null.check(&bytes), Ok(Some(0)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// [`Error::Auth`] for a record that was tampered with, of which nothing is given, nor
+    /// [`Error::Tampered`] for a record that was tampered with, of which nothing is given, nor
     /// of any that follows; and what `give` returns.
     pub fn open<E: From<Error>>(
         &mut self,
@@ -127,7 +127,7 @@ impl Opener {
     }
 
     fn tampered(&self, what: &str) -> Error {
-        Error::Auth { reason: format!("record {} {what}", self.macs.counter) }
+        Error::Tampered { reason: format!("record {} {what}", self.macs.counter) }
     }
 
     fn wrong_length(&self, nbytes: u32) -> Error {

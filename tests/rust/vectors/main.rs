@@ -50,7 +50,7 @@ fn matches(error: &Error, expected: &Value, skipped: u64) -> bool {
                 && expected["unit"].as_str() == Some(unit)
         }
         Error::Refused { .. } => kind == "refused",
-        Error::Auth { .. } => kind == "auth",
+        Error::WrongKey | Error::Tampered { .. } => kind == "auth",
         Error::OutOfMemory { .. } => false,
     }
 }
