@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import random
 import socket
 from selectors import EVENT_WRITE
 from typing import TYPE_CHECKING
 
+from busduct._fallback._backoff import Backoff
 from busduct._fallback._endpoint import Endpoint
 from busduct._fallback._link import Link
 from busduct._fallback._reactor import Timer
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from busduct._fallback._pattern import Pattern
 
 __all__ = ["Connector"]
-
-_MAX_DOUBLINGS = 16
 
 
 class Connector:
@@ -33,7 +31,7 @@ class Connector:
         self._reactor = pattern.reactor
         self._sock: socket.socket | None = None
         self._timer: Timer | None = None
-        self._num_failed = 0
+        self._backoff = Backoff(pattern.options)
         self._is_stopped = False
         self.endpoint = endpoint
         self.link: Link | None = None
@@ -58,7 +56,7 @@ class Connector:
     def _start_tcp(self) -> None:
         # A name with several addresses gives them in turn.
         addresses = self.endpoint.resolve()
-        family, address = addresses[self._num_failed % len(addresses)]
+        family, address = addresses[self._backoff.num_failed % len(addresses)]
         self._sock = socket.socket(family, socket.SOCK_STREAM)
         configure_stream(self._sock, self._pattern.options)
         with contextlib.suppress(BlockingIOError):
@@ -105,18 +103,11 @@ class Connector:
             return
         self._pattern.counters.num_retries += 1
         self._pattern.report("retried", str(self.endpoint))
-        options = self._pattern.options
-        doubled = options.reconnect_interval * 2 ** min(
-            self._num_failed, _MAX_DOUBLINGS
-        )
-        self._num_failed += 1
-        # Peers that failed together should not come back together.
-        wait = min(doubled, options.reconnect_max) * random.uniform(0.75, 1.25)
-        self._timer = self._reactor.call_later(wait, self.start)
+        self._timer = self._reactor.call_later(self._backoff.next_wait(), self.start)
 
     def succeeded(self) -> None:
         """Start the back-off anew."""
-        self._num_failed = 0
+        self._backoff.reset()
 
     def stop(self) -> None:
         """Connect no more. The link stays. Idempotent."""

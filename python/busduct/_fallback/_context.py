@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Self, final
 
+from busduct._fallback._inproc import InprocNames
 from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
@@ -26,6 +27,7 @@ class Context:
 
     def __init__(self) -> None:
         self._reactor = Reactor()
+        self._names = InprocNames()
         self._patterns: list[Pattern] = []
         self._is_closed = False
 
@@ -69,7 +71,7 @@ class Context:
         options = SocketOptions(**given)
         with self._reactor:
             self._check_open()
-            pattern = Pattern(self._reactor, options)
+            pattern = Pattern(self._reactor, options, self._names)
             self._patterns = [p for p in self._patterns if p.state is not State.CLOSED]
             self._patterns.append(pattern)
             return Socket._open(self, self._reactor, pattern)

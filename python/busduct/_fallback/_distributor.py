@@ -1,214 +1,131 @@
-"""Who gets a message: peers in turn (PUSH, DEALER), or the one named (ROUTER)."""
+"""The sending half of a pattern, as the socket drives it."""
 
-from collections.abc import Iterator
-from typing import Protocol
+import abc
 
-from busduct._fallback._link import Link
-from busduct._fallback._marks import Marks, message_cost
-from busduct._fallback._outbox import Outbox
+from busduct._fallback._counters import Counters
+from busduct._fallback._kinds import KIND_NAMES
+from busduct._fallback._limits import check_size
+from busduct._fallback._options import SocketOptions
+from busduct._fallback._peer import Peer
+from busduct._fallback._send_queue import SendQueue
 from busduct._fallback._waiting import WaitQueue
-from busduct.errors import FullError, LocalProtocolError, PeerLostError
+from busduct.errors import FullError, LocalProtocolError
 
-__all__ = ["Distributor", "RoundRobin", "Router"]
+__all__ = ["SMALL_COST", "Distributor", "Mute"]
 
-
-class Distributor(Protocol):
-    """How a pattern hands messages to its peers."""
-
-    up: list[Link]
-    backlog: Outbox
-    room: WaitQueue
-
-    def accept(self, message: list[bytes]) -> WaitQueue | None:
-        """Accept a message, or return the queue in which to wait for room."""
-
-    def add(self, link: Link) -> None:
-        """Let a peer take part."""
-
-    def remove(self, link: Link) -> list[list[bytes]]:
-        """Take a peer out; return what is lost by it."""
-
-    def relieve(self, link: Link) -> None:
-        """Use the room that a peer has made."""
-
-    def take_all(self) -> list[list[bytes]]:
-        """Take all that is unsent."""
+# What a message counts that is as small as can be.
+SMALL_COST = 96
 
 
-def full_error(marks: Marks, num_queued: int) -> FullError:
-    """Say which mark stands in the way of a queue of that length."""
-    if num_queued >= marks.messages:
-        return FullError(f"{marks.messages} messages")
-    return FullError(f"{marks.nbytes} bytes")
-
-
-class RoundRobin:
-    """Each message to the next peer in turn that has room.
+class Distributor(abc.ABC):
+    """How a pattern hands messages to its peers.
 
     Attributes:
         up: The peers that take part.
         backlog: Messages that wait while there is no peer, or none with room.
-        room: Senders that wait.
+        room: Senders that wait for no peer in particular.
+        urgent_room: The same of urgent messages.
+        keeps_lost: Whether `undelivered()` gives what could not be sent.
+        takes_one: Whether no more than one message can be sent at a time.
     """
 
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
-        self._turn = 0
-        self.up: list[Link] = []
-        self.backlog = Outbox()
+    keeps_lost = True
+    takes_one = False
+
+    def __init__(self, options: SocketOptions, counters: Counters) -> None:
+        self._options = options
+        self._policy = options.send_policy
+        self._counters = counters
+        self.up: list[Peer] = []
+        self.backlog = SendQueue(options, counters)
         self.room = WaitQueue()
+        self.urgent_room = WaitQueue()
 
-    def accept(self, message: list[bytes]) -> WaitQueue | None:
+    @property
+    def num_subscriptions(self) -> int:
+        """Topics that this side subscribed to, or that its peers did."""
+        return 0
+
+    def check(self, message: list[bytes]) -> None:
+        """Check a message before it is accepted.
+
+        Raises:
+            FrameTooLargeError: Over the limits.
+            LocalProtocolError: This kind cannot send it.
+        """
+        check_size(self._options, message)
+
+    @abc.abstractmethod
+    def accept(self, message: list[bytes], *, urgent: bool = False) -> WaitQueue | None:
         """Accept a message, or return the queue in which to wait for room."""
-        cost = message_cost(message)
-        backlog = self.backlog
-        if not backlog and (link := self._next(cost)):
-            link.push(message, cost)
-        elif not self.up and self._marks.admit(len(backlog), backlog.cost, cost):
-            backlog.push(message, cost)
-        else:
-            return self.room
-        self._wake()
-        return None
 
-    def full_error(self, message: list[bytes]) -> FullError:
+    @abc.abstractmethod
+    def full_error(self, message: list[bytes], *, urgent: bool = False) -> FullError:
         """Say which mark stands in the way."""
-        queue = self.up[0].outbox if self.up else self.backlog
-        return full_error(self._marks, len(queue))
 
-    def add(self, link: Link) -> None:
-        """Let a peer take part; it gets what waits."""
-        self.up.append(link)
-        self._spill()
-        self._wake()
+    @abc.abstractmethod
+    def blocker(self) -> WaitQueue | None:
+        """Return where to wait until a small message is accepted; None for nowhere."""
 
-    def remove(self, link: Link) -> list[list[bytes]]:
-        """Take a peer out; what it had not sent goes to the others."""
-        at = self.up.index(link)
-        del self.up[at]
-        self._turn -= at < self._turn
-        self.backlog.unshift(link.outbox.take_all())
-        self._spill()
-        self._wake()
-        return []
+    def admit(self, peer: Peer) -> None:  # noqa: B027
+        """Judge a peer that completed its handshake.
 
-    def relieve(self, link: Link) -> None:
+        Raises:
+            RemoteProtocolError: It is turned away.
+        """
+
+    def add(self, peer: Peer) -> None:
+        """Let a peer take part."""
+        self.up.append(peer)
+
+    def remove(self, peer: Peer) -> list[list[bytes]]:
+        """Take a peer out; return what is lost by it."""
+        self.up.remove(peer)
+        self.wake_senders_of(peer)
+        return peer.outbox.take_all()
+
+    @staticmethod
+    def wake_senders_of(peer: Peer) -> None:
+        """Wake who waits for a peer that is gone."""
+        peer.room.wake_all()
+        peer.urgent_room.wake_all()
+
+    @abc.abstractmethod
+    def relieve(self, peer: Peer) -> None:
         """Use the room that a peer has made."""
-        self._spill()
-        self._wake()
 
     def take_all(self) -> list[list[bytes]]:
         """Take all that is unsent."""
-        unsent = [message for link in self.up for message in link.outbox.take_all()]
+        unsent = [message for peer in self.up for message in peer.outbox.take_all()]
         return unsent + self.backlog.take_all()
 
-    def _next(self, cost: int) -> Link | None:
-        for _ in range(len(self.up)):
-            self._turn %= len(self.up)
-            link = self.up[self._turn]
-            self._turn += 1
-            if link.admits(cost):
-                return link
+    def wake_all(self) -> None:
+        """Wake everybody, for the socket is closed."""
+        self.room.wake_all()
+        self.urgent_room.wake_all()
+        for peer in self.up:
+            self.wake_senders_of(peer)
+
+
+class Mute(Distributor):
+    """Of kinds that do not send: PULL and SUB."""
+
+    def check(self, message: list[bytes]) -> None:
+        """Refuse every message."""
+        msg = f"a {KIND_NAMES[self._options.kind]} cannot send"
+        raise LocalProtocolError(msg)
+
+    def accept(self, message: list[bytes], *, urgent: bool = False) -> WaitQueue | None:
+        """Never reached by a message."""
+        raise NotImplementedError
+
+    def full_error(self, message: list[bytes], *, urgent: bool = False) -> FullError:
+        """Never reached by a message."""
+        raise NotImplementedError
+
+    def blocker(self) -> WaitQueue | None:
+        """Return nowhere: a message is refused at once."""
         return None
 
-    def _spill(self) -> None:
-        """Move what waits to peers with room, in order."""
-        while self.backlog:
-            cost = message_cost(self.backlog.messages[0])
-            link = self._next(cost)
-            if link is None:
-                return
-            link.push(self.backlog.pop(), cost)
-
-    def _wake(self) -> None:
-        if self.room and self._has_room():
-            self.room.wake()
-
-    def _has_room(self) -> bool:
-        if not self.up:
-            return self._marks.is_low(len(self.backlog), self.backlog.cost)
-        return not self.backlog and any(link.is_low() for link in self.up)
-
-
-class Router:
-    """Each message to the peer that its first part names.
-
-    Attributes:
-        up: The peers that take part.
-        backlog: Always empty: a message is for a peer that is there.
-        room: Senders that wait for no peer in particular: nobody.
-    """
-
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
-        self._routes: dict[bytes, Link] = {}
-        self._num_generated = 0
-        self.up: list[Link] = []
-        self.backlog = Outbox()
-        self.room = WaitQueue()
-
-    def holder(self, routing_id: bytes) -> Link | None:
-        """Return the peer that has this id."""
-        return self._routes.get(routing_id)
-
-    def accept(self, message: list[bytes]) -> WaitQueue | None:
-        """Accept a message, or return the queue in which to wait for room."""
-        link = self._route(message)
-        parts = message[1:]
-        cost = message_cost(parts)
-        if not link.admits(cost):
-            return link.room
-        link.push(parts, cost)
-        self._wake(link)
-        return None
-
-    def full_error(self, message: list[bytes]) -> FullError:
-        """Say which mark stands in the way."""
-        return full_error(self._marks, len(self._route(message).outbox))
-
-    def _route(self, message: list[bytes]) -> Link:
-        if len(message) < 2:
-            msg = "a message of a ROUTER starts with a routing id; use send_multipart"
-            raise LocalProtocolError(msg)
-        link = self._routes.get(message[0])
-        if link is None:
-            raise PeerLostError(message[0].hex())
-        return link
-
-    def add(self, link: Link) -> None:
-        """Let a peer take part, under its own id or one that is made up."""
-        link.routing_id = link.peer_routing_id or self._generate()
-        self._routes[link.routing_id] = link
-        self.up.append(link)
-
-    def remove(self, link: Link) -> list[list[bytes]]:
-        """Take a peer out; return what is lost by it."""
-        self.up.remove(link)
-        del self._routes[link.routing_id]
-        link.room.wake_all()
-        return list(_addressed(link))
-
-    def relieve(self, link: Link) -> None:
-        """Use the room that a peer has made."""
-        self._wake(link)
-
-    def take_all(self) -> list[list[bytes]]:
-        """Take all that is unsent."""
-        return [message for link in self.up for message in _addressed(link)]
-
-    def _wake(self, link: Link) -> None:
-        if link.room and link.is_low():
-            link.room.wake()
-
-    def _generate(self) -> bytes:
-        # No peer may begin its own id with a zero byte.
-        while True:
-            self._num_generated = (self._num_generated + 1) & 0xFFFFFFFF
-            routing_id = b"\0" + self._num_generated.to_bytes(4, "big")
-            if routing_id not in self._routes:
-                return routing_id
-
-
-def _addressed(link: Link) -> Iterator[list[bytes]]:
-    for parts in link.outbox.take_all():
-        yield [link.routing_id, *parts]
+    def relieve(self, peer: Peer) -> None:
+        """Do nothing: nobody waits."""

@@ -1,4 +1,4 @@
-"""Endpoints as users write them: `ipc://PATH` and `tcp://HOST:PORT`."""
+"""Endpoints as users write them: `ipc://PATH`, `tcp://HOST:PORT`, `inproc://NAME`."""
 
 import errno
 import os
@@ -12,26 +12,30 @@ __all__ = ["MAX_IPC_PATH_NBYTES", "Endpoint", "check_text", "parse_endpoint"]
 
 # What a Unix socket address holds on Linux, less the final zero.
 MAX_IPC_PATH_NBYTES: Final = 107
+MAX_INPROC_NAME_NBYTES: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to listen or to connect: a path, or a host and a port."""
+    """Where to listen or to connect: a path, a name, or a host and a port."""
 
     path: str = ""
+    name: str = ""
     host: str = ""
     port: int = 0
 
     def __str__(self) -> str:
         if self.path:
             return f"ipc://{self.path}"
+        if self.name:
+            return f"inproc://{self.name}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}"
 
     @property
     def is_tcp(self) -> bool:
         """Whether it is a host and a port."""
-        return not self.path
+        return not self.path and not self.name
 
     def resolve(self) -> list[tuple[int, tuple[str, int]]]:
         """Return families and addresses of a TCP endpoint; looking up a name may block.
@@ -59,8 +63,10 @@ def parse_endpoint(text: str) -> Endpoint:
     check_text(text)
     if text.startswith("ipc://"):
         return Endpoint(path=_parse_path(text, text.removeprefix("ipc://")))
+    if text.startswith("inproc://"):
+        return Endpoint(name=_parse_name(text, text.removeprefix("inproc://")))
     if not text.startswith("tcp://"):
-        raise _refusal(text, "must start with ipc:// or tcp://")
+        raise _refusal(text, "must start with ipc://, tcp:// or inproc://")
     host, colon, port = text.removeprefix("tcp://").rpartition(":")
     if not colon:
         raise _refusal(text, "the port is missing")
@@ -104,6 +110,21 @@ def _parse_path(text: str, path: str) -> str:
         msg = f"ipc path of {nbytes} bytes exceeds limit of {MAX_IPC_PATH_NBYTES} bytes"
         raise ConfigError(msg)
     return path
+
+
+def _parse_name(text: str, name: str) -> str:
+    nbytes = len(os.fsencode(name))
+    if not name:
+        raise _refusal(text, "the name is empty")
+    if "\0" in name:
+        raise _refusal(text, "the name holds a zero byte")
+    if nbytes > MAX_INPROC_NAME_NBYTES:
+        msg = (
+            f"inproc name of {nbytes} bytes exceeds limit of "
+            f"{MAX_INPROC_NAME_NBYTES} bytes"
+        )
+        raise ConfigError(msg)
+    return name
 
 
 def _refusal(text: str, reason: str) -> ConfigError:

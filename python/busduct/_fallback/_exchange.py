@@ -6,26 +6,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from busduct._fallback._kinds import KIND_NAMES, PULL, PUSH, ROUTER
+from busduct._fallback._kinds import DEALER, KIND_NAMES, PAIR, PUSH, ROUTER
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._waiting import WaitQueue
-from busduct.errors import (
-    ClosedError,
-    ConfigError,
-    FrameTooLargeError,
-    FullError,
-    LocalProtocolError,
-)
+from busduct.errors import ClosedError, ConfigError, FullError, LocalProtocolError
 
-__all__ = ["Exchange"]
+__all__ = ["Data", "Exchange", "to_bytes"]
 
 Data: TypeAlias = bytes | bytearray | memoryview
 
 
-def _to_bytes(buffers: Iterable[Data]) -> list[bytes]:
-    return [
-        data if type(data) is bytes else bytes(memoryview(data)) for data in buffers
-    ]
+def to_bytes(data: Data) -> bytes:
+    """Return the bytes of a buffer; a copy unless it is `bytes` already."""
+    return data if type(data) is bytes else bytes(memoryview(data))
+
+
+def _to_message(parts: Iterable[Data]) -> list[bytes]:
+    return [to_bytes(data) for data in parts]
 
 
 class Exchange:
@@ -34,57 +31,81 @@ class Exchange:
     def __init__(self, pattern: Pattern) -> None:
         self._pattern = pattern
         self._kind = pattern.options.kind
-        self._max_parts = pattern.options.max_parts
-        self._max_message_nbytes = pattern.options.max_message_bytes
 
     def check_open(self) -> None:
         """Raise `ClosedError` once the socket is closed."""
         if self._pattern.state is not State.OPEN:
             raise ClosedError
 
-    def to_message(self, parts: Sequence[Data]) -> list[bytes]:
+    def to_message(self, parts: Sequence[Data], *, urgent: bool = False) -> list[bytes]:
         """Check a message that is to be sent; copy what is not `bytes`."""
-        message = _to_bytes(parts)
+        message = _to_message(parts)
+        self.check_open()
+        if urgent and self._kind not in {PAIR, PUSH, DEALER, ROUTER}:
+            msg = f"a {KIND_NAMES[self._kind]} has no urgent messages"
+            raise LocalProtocolError(msg)
         self._check_message(message)
         return message
 
     def _check_message(self, message: list[bytes]) -> None:
-        self.check_open()
-        if self._kind == PULL:
-            msg = "a PULL cannot send"
-            raise LocalProtocolError(msg)
         if not message:
             msg = "a message has at least one part"
             raise LocalProtocolError(msg)
-        if self._kind == ROUTER and len(message) < 2:
-            msg = "a message of a ROUTER starts with a routing id; use send_multipart"
-            raise LocalProtocolError(msg)
-        if len(message) > self._max_parts:
-            raise FrameTooLargeError(len(message), self._max_parts, "parts")
-        nbytes = sum(map(len, message))
-        if nbytes > self._max_message_nbytes:
-            raise FrameTooLargeError(nbytes, self._max_message_nbytes)
+        self._pattern.distributor.check(message)
 
     def to_messages(self, messages: Sequence[Data]) -> deque[list[bytes]]:
         """Check single-part messages that are to be sent."""
-        copied = deque([data] for data in _to_bytes(messages))
+        copied = deque([data] for data in _to_message(messages))
         self.check_open()
         for message in copied:
             self._check_message(message)
+        if len(copied) > 1 and self._pattern.distributor.takes_one:
+            msg = f"a {KIND_NAMES[self._kind]} sends and receives in turn"
+            raise LocalProtocolError(msg)
         return copied
 
     def sending(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:
         """Return the attempt to send one message."""
-        return functools.partial(self.send, self.to_message(parts))
+        message = self.to_message(parts)
+        return self._or_fail(functools.partial(self.send, message), lambda: message)
 
     def sending_many(self, messages: Sequence[Data]) -> Callable[[], WaitQueue | None]:
         """Return the attempt to send several messages."""
-        return functools.partial(self.send_all, self.to_messages(messages))
+        rest = self.to_messages(messages)
+        return self._or_fail(functools.partial(self.send_all, rest), lambda: rest[0])
 
-    def send(self, message: list[bytes]) -> WaitQueue | None:
+    def sending_urgent(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:
+        """Return the attempt to send one urgent message."""
+        message = self.to_message(parts, urgent=True)
+        return functools.partial(self.send, message, urgent=True)
+
+    def _or_fail(
+        self,
+        attempt: Callable[[], WaitQueue | None],
+        first: Callable[[], list[bytes]],
+    ) -> Callable[[], WaitQueue | None]:
+        """Make an attempt raise `FullError` rather than wait, if that is the policy.
+
+        Only at the second try: the first leads to what gathered being written.
+        """
+        if self._pattern.options.send_policy != "error":
+            return attempt
+        has_tried = False
+
+        def attempt_or_fail() -> WaitQueue | None:
+            nonlocal has_tried
+            full = attempt()
+            if full is not None and has_tried:
+                raise self.full_error(first())
+            has_tried = True
+            return full
+
+        return attempt_or_fail
+
+    def send(self, message: list[bytes], *, urgent: bool = False) -> WaitQueue | None:
         """Accept a message."""
         self.check_open()
-        return self._pattern.distributor.accept(message)
+        return self._pattern.distributor.accept(message, urgent=urgent)
 
     def send_all(self, messages: deque[list[bytes]]) -> WaitQueue | None:
         """Accept messages, taking them away, until one has to wait."""
@@ -96,22 +117,22 @@ class Exchange:
             messages.popleft()
         return None
 
-    def full_error(self, message: list[bytes]) -> FullError:
+    def full_error(self, message: list[bytes], *, urgent: bool = False) -> FullError:
         """Say which mark stands in the way of a message."""
-        return self._pattern.distributor.full_error(message)
+        return self._pattern.distributor.full_error(message, urgent=urgent)
 
     def recv_multipart(self) -> list[bytes] | WaitQueue:
         """Take the next message."""
         self._check_receiving()
-        message = self._pattern.take()
+        message = self._pattern.collector.take()
         return self._pattern.collector.waiters if message is None else message
 
     def recv(self) -> bytes | WaitQueue:
         """Take the next message if it has one part."""
         self._check_receiving()
-        if self._has_parts():
+        if self._pattern.collector.has_parts:
             self._refuse_parts()
-        message = self._pattern.take()
+        message = self._pattern.collector.take()
         return self._pattern.collector.waiters if message is None else message[0]
 
     def receiving_many(
@@ -121,32 +142,28 @@ class Exchange:
         if operator.index(max_n) < 1 or operator.index(max_bytes) < 1:
             msg = f"max_n is {max_n} and max_bytes {max_bytes}; both are at least 1"
             raise ConfigError(msg)
+        if self._pattern.collector.takes_one:
+            max_n = 1
         return functools.partial(self._recv_many, max_n, max_bytes)
 
     def _recv_many(self, max_n: int, max_bytes: int) -> list[bytes] | WaitQueue:
         self._check_receiving()
-        if self._has_parts():
+        collector = self._pattern.collector
+        if collector.has_parts:
             self._refuse_parts()
         taken: list[bytes] = []
         nbytes = 0
-        while len(taken) < max_n and nbytes < max_bytes and not self._has_parts():
-            message = self._pattern.take()
+        while len(taken) < max_n and nbytes < max_bytes and not collector.has_parts:
+            message = collector.take()
             if message is None:
                 break
             taken.append(message[0])
             nbytes += len(message[0])
-        return taken or self._pattern.collector.waiters
+        return taken or collector.waiters
 
     def _check_receiving(self) -> None:
         self.check_open()
-        if self._kind == PUSH:
-            msg = "a PUSH cannot receive"
-            raise LocalProtocolError(msg)
-
-    def _has_parts(self) -> bool:
-        """Whether the next message is there and has several parts."""
-        message = self._pattern.collector.peek()
-        return message is not None and (len(message) > 1 or self._kind == ROUTER)
+        self._pattern.collector.check()
 
     def _refuse_parts(self) -> None:
         # The message stays, and may be what the next one waits for.
@@ -154,3 +171,30 @@ class Exchange:
         kind = KIND_NAMES[self._kind]
         msg = f"the next message of this {kind} has several parts; use recv_multipart"
         raise LocalProtocolError(msg)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether a receive would give a message or an error at once."""
+        is_open = self._pattern.state is State.OPEN
+        return not is_open or self._pattern.collector.is_readable
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a small message would be accepted, or refused, at once."""
+        is_open = self._pattern.state is State.OPEN
+        return not is_open or self._pattern.distributor.blocker() is None
+
+    def await_readable(self) -> WaitQueue | None:
+        """Return where to wait for something to be received; None for nowhere."""
+        self.check_open()
+        collector = self._pattern.collector
+        if not collector.is_readable:
+            return collector.waiters
+        # Who asks takes nothing: the next one may have been woken in its place.
+        collector.waiters.wake()
+        return None
+
+    def await_writable(self) -> WaitQueue | None:
+        """Return where to wait for room for a small message; None for nowhere."""
+        self.check_open()
+        return self._pattern.distributor.blocker()

@@ -1,17 +1,15 @@
-"""The link to one peer: a non-blocking stream, a handshake, two bounded queues."""
+"""The link to a peer over a non-blocking stream, from its handshake to its end."""
 
 import contextlib
 import socket
-from collections import deque
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
 
-from busduct._fallback._marks import message_cost
-from busduct._fallback._outbox import Outbox, Written
+from busduct._fallback import _zmtp as zmtp
+from busduct._fallback._outbox import Written
+from busduct._fallback._peer import Peer
 from busduct._fallback._session import Session
 from busduct._fallback._stream import has_ended, is_hung_up
-from busduct._fallback._waiting import WaitQueue
-from busduct._fallback._zmtp import encode_error
 from busduct.errors import (
     BusductError,
     HandshakeError,
@@ -29,22 +27,11 @@ __all__ = ["Link"]
 _FLUSH_COST: Final = 64 << 10
 
 
-class Link:
-    """One peer of a socket.
+class Link(Peer):
+    """One peer over a stream.
 
     Attributes:
-        endpoint: What it came through, for errors.
-        connector: Who connects again when it is lost; None if the peer connected.
-        is_up: The handshake is complete and the socket told.
-        is_refused: The handshake is complete and the socket will not have the peer.
         is_severed: Nothing can be written any more; what the peer sent is still read.
-        is_draining: Nothing more is sent, and what comes is dropped.
-        is_ready: It waits for its turn to be received from.
-        routing_id: What a ROUTER calls the peer.
-        inbox: Messages parsed and not taken.
-        inbox_cost: What they count.
-        outbox: Messages not yet handed to the kernel.
-        room: Senders of a ROUTER that wait for this peer.
         deadline: The timer of the handshake.
     """
 
@@ -55,31 +42,16 @@ class Link:
         endpoint: str,
         connector: "Connector | None" = None,
     ) -> None:
-        options = pattern.options
-        self._pattern = pattern
-        self._reactor = pattern.reactor
-        self._marks = options.marks
-        self._session = Session(options)
+        super().__init__(pattern, endpoint, connector)
+        self._session = Session(pattern.options)
         self._sock: socket.socket | None = sock
         self._watched = 0
         self._is_blocked = False
-        self._is_paused = False
-        self._is_dirty = False
         self._has_sent = False
-        self.endpoint = endpoint
-        self.connector = connector
-        self.is_up = False
-        self.is_refused = False
+        self._held: list[bytes] | None = None
         self.is_severed = False
-        self.is_draining = False
-        self.is_ready = False
-        self.routing_id = b""
-        self.inbox: deque[list[bytes]] = deque()
-        self.inbox_cost = 0
-        self.outbox = Outbox()
-        self.room = WaitQueue()
         self.deadline = self._reactor.call_later(
-            options.handshake_timeout, self._time_out
+            pattern.options.handshake_timeout, self._time_out
         )
 
     @property
@@ -97,36 +69,33 @@ class Link:
         """The id in the peer's READY; empty if it has none."""
         return self._session.peer_routing_id
 
+    @property
+    def frame_offset(self) -> int:
+        """Where the last frame of the peer starts in its byte stream."""
+        return self._session.frame_offset
+
     def start(self) -> None:
         """Greet the peer."""
         self.flush()
         self._watch()
 
-    def admits(self, cost: int) -> bool:
-        """Tell whether a message that costs so much fits between the marks."""
-        return self._marks.admit(len(self.outbox), self.outbox.cost, cost)
-
-    def is_low(self) -> bool:
-        """Tell whether senders that wait should go on."""
-        return self._marks.is_low(len(self.outbox), self.outbox.cost)
-
-    def push(self, message: list[bytes], cost: int) -> None:
+    def push(self, message: list[bytes], cost: int, *, urgent: bool = False) -> None:
         """Accept a message that fits."""
-        self.outbox.push(message, cost)
+        super().push(message, cost, urgent=urgent)
         if self.outbox.cost > _FLUSH_COST:
             self.flush()
-        else:
-            self._mark_dirty()
 
-    def pop(self) -> list[bytes]:
-        """Take the next message; go on reading once few are left."""
-        message = self.inbox.popleft()
-        self.inbox_cost -= message_cost(message)
-        if self._is_paused and self._marks.is_low(len(self.inbox), self.inbox_cost):
+    def post(self, message: list[bytes]) -> None:
+        """Send a message ahead of all others, that no queue counts."""
+        self._session.control += b"".join(zmtp.encode_message(message))
+        self._mark_dirty()
+
+    def resume(self) -> None:
+        """Go on reading, if that has stopped."""
+        if self._is_paused:
             self._is_paused = False
             self._parse()
             self._watch()
-        return message
 
     def on_events(self, mask: int) -> None:
         """Do what is ready."""
@@ -160,18 +129,15 @@ class Link:
 
     def _parse(self) -> None:
         try:
-            while self._marks.admit(len(self.inbox), self.inbox_cost, 0):
-                try:
-                    message = self._session.take()
-                finally:
-                    # READY may be followed by what breaks the protocol.
-                    if self._session.is_up and not self.is_up:
-                        self._come_up()
+            while self._has_inbox_room:
+                message = self._held or self._next_message()
+                self._held = None
                 if message is None:
                     break
-                if self._pattern.deliver(self, message):
-                    self.inbox.append(message)
-                    self.inbox_cost += message_cost(message)
+                if not self._pattern.deliver(self, message):
+                    self._held = message
+                    self._is_paused = True
+                    break
             else:
                 self._is_paused = True
         except RemoteProtocolError as error:
@@ -180,20 +146,17 @@ class Link:
         if self._session.control:
             self._mark_dirty()
 
-    def _come_up(self) -> None:
+    def _next_message(self) -> list[bytes] | None:
         try:
-            self._pattern.admit(self)
-        except RemoteProtocolError:
-            self.is_refused = True
-            raise
-        self.is_up = True
-        self.deadline.cancel()
-        self._pattern.on_up(self)
+            return self._session.take()
+        finally:
+            # READY may be followed by what breaks the protocol.
+            if self._session.is_up and not self.is_up:
+                self._come_up()
 
-    def _mark_dirty(self) -> None:
-        if not self._is_dirty:
-            self._is_dirty = True
-            self._reactor.flush_later(self)
+    def _come_up(self) -> None:
+        super()._come_up()
+        self.deadline.cancel()
 
     def flush(self) -> None:
         """Write until all is written or the kernel takes no more."""
@@ -217,6 +180,8 @@ class Link:
     def _write(self, sock: socket.socket, done: Written) -> bool:
         """Write one batch; return whether there was one."""
         control = self._session.control
+        if self.is_up and self.announcements:
+            self._session.announce(self.announcements)
         try:
             if control and not self.outbox.is_amid_message:
                 taken = sock.send(control)
@@ -282,18 +247,15 @@ class Link:
 
     def discard_inbox(self) -> None:
         """Drop what was parsed, and read on."""
-        self.inbox.clear()
-        self.inbox_cost = 0
-        if self._is_paused:
-            self._is_paused = False
-            self._parse()
+        self._held = None
+        super().discard_inbox()
         self._watch()
 
     def _refuse(self, sock: socket.socket, reason: str) -> None:
         """Tell the peer why its link ends, as far as the kernel takes it at once."""
         if not self.outbox.is_amid_message:
             with contextlib.suppress(OSError):
-                sock.send(self._session.control + encode_error(reason))
+                sock.send(self._session.control + zmtp.encode_error(reason))
 
     def close(self, error: BusductError | None) -> None:
         """Close the stream; what was parsed can still be taken. Idempotent.

@@ -181,9 +181,21 @@ class SocketOptions:
         return Marks(self.hwm_messages, self.hwm_bytes)
 
     @property
-    def full_policy(self) -> str:
-        """What happens to a message beyond a mark."""
+    def _limits_receiving(self) -> bool:
+        """Whether `on_full` tells of the messages received."""
+        return self.kind in {PULL, SUB, XSUB}
+
+    @property
+    def send_policy(self) -> str:
+        """What happens to a message to be sent beyond a mark."""
+        if self._limits_receiving:
+            return "wait"
         return self.on_full or _policies(self.kind)[0]
+
+    @property
+    def recv_policy(self) -> str:
+        """What happens to a message received beyond a mark."""
+        return (self.on_full or "wait") if self._limits_receiving else "wait"
 
 
 def check_linger(linger: float | None) -> None:

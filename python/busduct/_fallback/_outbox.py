@@ -1,12 +1,13 @@
 """What is to be sent to one peer: messages, encoded only when they are written."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from busduct._fallback._marks import message_cost
 from busduct._fallback._zmtp import encode_message, framed_nbytes
 
-__all__ = ["Outbox", "Written"]
+__all__ = ["Buffers", "Lane", "Outbox", "Written"]
 
 # Payloads up to this are joined with their headers; larger ones are written from where
 # they are.
@@ -26,28 +27,20 @@ class Written:
         self.num_messages = 0
         self.nbytes = 0
 
+    def add(self, message: list[bytes]) -> None:
+        """Count a message."""
+        self.num_messages += 1
+        self.nbytes += sum(map(len, message))
 
-class Outbox:
-    """A queue of messages, of which the first may be written in part.
 
-    Attributes:
-        cost: What the messages count in a queue that is bounded by bytes.
-    """
+class Lane:
+    """Messages in order, and what they cost together."""
 
-    __slots__ = ("_written", "cost", "messages")
+    __slots__ = ("cost", "messages")
 
     def __init__(self) -> None:
         self.messages: deque[list[bytes]] = deque()
         self.cost = 0
-        self._written = 0
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    @property
-    def is_amid_message(self) -> bool:
-        """Whether nothing may be written before the rest of the first message."""
-        return self._written > 0
 
     def push(self, message: list[bytes], cost: int) -> None:
         """Append a message that costs so much."""
@@ -58,22 +51,102 @@ class Outbox:
         """Take the first message."""
         message = self.messages.popleft()
         self.cost -= message_cost(message)
-        self._written = 0
         return message
 
-    def unshift(self, messages: Sequence[list[bytes]]) -> None:
-        """Put messages back in front, in their order."""
-        for message in reversed(messages):
-            self.messages.appendleft(message)
-            self.cost += message_cost(message)
+    def absorb(self, other: "Lane") -> None:
+        """Put all of another lane in front."""
+        self.messages.extendleft(reversed(other.messages))
+        self.cost += other.cost
+        other.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.messages.clear()
+        self.cost = 0
+
+
+class Outbox:
+    """A queue of messages, of which the first may be written in part.
+
+    Attributes:
+        urgent: Messages that go before the others, save one that is begun.
+        ordinary: The others.
+    """
+
+    __slots__ = ("_begun", "_written", "ordinary", "urgent")
+
+    def __init__(self) -> None:
+        self.urgent = Lane()
+        self.ordinary = Lane()
+        # The lane whose first message is written in part.
+        self._begun: Lane | None = None
+        self._written = 0
+
+    def __len__(self) -> int:
+        return len(self.urgent.messages) + len(self.ordinary.messages)
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        num_begun = 0
+        if self._begun is self.ordinary:
+            num_begun = 1
+            yield self.ordinary.messages[0]
+        yield from self.urgent.messages
+        yield from islice(self.ordinary.messages, num_begun, None)
+
+    @property
+    def cost(self) -> int:
+        """What the messages count in a queue that is bounded by bytes."""
+        return self.urgent.cost + self.ordinary.cost
+
+    @property
+    def is_amid_message(self) -> bool:
+        """Whether nothing may be written before the rest of the first message."""
+        return self._written > 0
+
+    @property
+    def num_droppable(self) -> int:
+        """Ordinary messages that are not begun."""
+        return len(self.ordinary.messages) - (self._begun is self.ordinary)
+
+    def push(self, message: list[bytes], cost: int, *, urgent: bool = False) -> None:
+        """Append a message that costs so much to its lane."""
+        (self.urgent if urgent else self.ordinary).push(message, cost)
+
+    def front(self) -> Lane | None:
+        """Return the lane whose first message is next."""
+        if self._begun is not None:
+            return self._begun
+        if self.urgent.messages:
+            return self.urgent
+        return self.ordinary if self.ordinary.messages else None
+
+    def drop_oldest(self) -> bool:
+        """Drop the oldest ordinary message that is not begun, if there is one."""
+        if not self.num_droppable:
+            return False
+        index = len(self.ordinary.messages) - self.num_droppable
+        self.ordinary.cost -= message_cost(self.ordinary.messages[index])
+        del self.ordinary.messages[index]
+        return True
+
+    def absorb(self, other: "Outbox") -> None:
+        """Put what another has not written to its end in front, in its order."""
+        self.urgent.absorb(other.urgent)
+        self.ordinary.absorb(other.ordinary)
+        other.restart()
 
     def take_all(self) -> list[list[bytes]]:
         """Take all that is not written to its end."""
-        messages = list(self.messages)
-        self.messages.clear()
-        self.cost = 0
-        self._written = 0
+        messages = list(self)
+        self.urgent.clear()
+        self.ordinary.clear()
+        self.restart()
         return messages
+
+    def restart(self) -> None:
+        """Write the message that is begun from its beginning."""
+        self._begun = None
+        self._written = 0
 
     def write(
         self, send: Callable[[Buffers], int], done: Written, *, only_first: bool
@@ -95,7 +168,7 @@ class Outbox:
         small: Buffers = []
         offered = 0
         skip = self._written
-        for message in self.messages:
+        for message in self:
             for piece in encode_message(message):
                 if skip >= len(piece):
                     skip -= len(piece)
@@ -117,13 +190,11 @@ class Outbox:
 
     def _advance(self, taken: int, done: Written) -> None:
         self._written += taken
-        while self.messages:
-            message = self.messages[0]
-            framed = framed_nbytes(message)
+        while (lane := self.front()) is not None:
+            framed = framed_nbytes(lane.messages[0])
             if self._written < framed:
                 break
             self._written -= framed
-            self.messages.popleft()
-            self.cost -= message_cost(message)
-            done.num_messages += 1
-            done.nbytes += sum(map(len, message))
+            self._begun = None
+            done.add(lane.pop())
+        self._begun = self.front() if self._written else None

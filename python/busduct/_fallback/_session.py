@@ -3,12 +3,15 @@
 from typing import Final
 
 from busduct._fallback import _zmtp as zmtp
+from busduct._fallback._announcements import Announcements
 from busduct._fallback._decoder import MessageDecoder
 from busduct._fallback._kinds import (
     DEALER,
     KIND_NAMES,
+    PUB,
     REQ,
     ROUTER,
+    XPUB,
     explain_mismatch,
     is_compatible,
 )
@@ -67,6 +70,22 @@ class Session:
         """Whether the peer has begun a frame or a message and not ended it."""
         return self._decoder.is_partial
 
+    @property
+    def frame_offset(self) -> int:
+        """Where the frame last taken starts in the peer's byte stream."""
+        return self._decoder.frame_offset
+
+    def announce(self, announcements: Announcements) -> None:
+        """Tell the peer of subscriptions, as many as may wait to be written."""
+        while announcements and len(self.control) < _MAX_CONTROL_NBYTES:
+            topic, is_wanted = announcements.pop()
+            self.control += self._encode_subscription(topic, is_wanted=is_wanted)
+
+    def _encode_subscription(self, topic: bytes, *, is_wanted: bool) -> bytes:
+        if zmtp.has_subscription_commands(self._greeting):
+            return zmtp.encode_command(b"SUBSCRIBE" if is_wanted else b"CANCEL", topic)
+        return b"".join(zmtp.encode_message([bytes((is_wanted,)) + topic]))
+
     def feed(self, data: memoryview | bytes) -> None:
         """Take bytes as they came from the peer.
 
@@ -95,10 +114,13 @@ class Session:
                     offset = self._decoder.frame_offset
                     raise MalformedFrameError(offset, "message before READY")
                 return item
-            self._obey(item)
+            message = self._obey(item)
+            if message is not None:
+                return message
         return None
 
-    def _obey(self, body: bytes) -> None:
+    def _obey(self, body: bytes) -> list[bytes] | None:
+        """Do what a command says; return it if it is as good as a message."""
         offset = self._decoder.frame_offset
         name, data = zmtp.parse_command(body, offset)
         if name == b"READY":
@@ -111,6 +133,18 @@ class Session:
             context = zmtp.parse_ping(data, offset)
             if len(self.control) < _MAX_CONTROL_NBYTES:
                 self.control += zmtp.encode_pong(context)
+        elif name in {b"SUBSCRIBE", b"CANCEL"}:
+            return self._to_subscription(name.decode(), data, offset)
+        return None
+
+    def _to_subscription(self, name: str, topic: bytes, offset: int) -> list[bytes]:
+        """Return the message by which peers of ZMTP 3.0 say the same."""
+        if self._kind not in {PUB, XPUB}:
+            msg = f"{name} to a socket that does not publish"
+            raise MalformedFrameError(offset, msg)
+        if not self.is_up:
+            raise MalformedFrameError(offset, f"{name} before READY")
+        return [bytes((name == "SUBSCRIBE",)) + topic]
 
     def _accept(self, properties: dict[bytes, bytes], offset: int) -> None:
         if self.is_up:

@@ -3,13 +3,15 @@
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Self, TypeVar, final
 
-from busduct._fallback._exchange import Exchange
+from busduct._fallback._audience import Audience
+from busduct._fallback._exchange import Data, Exchange, to_bytes
 from busduct._fallback._monitor import EventLog, Monitor
 from busduct._fallback._options import check_linger
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
+from busduct._fallback._subscriber import subscriptions_of
 from busduct._fallback._waiting import Operation, WaitQueue, block, retry
 from busduct.errors import BusductError
 from busduct.statistics import SocketStatistics
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket"]
 
-Data: TypeAlias = bytes | bytearray | memoryview
 T = TypeVar("T")
 
 
@@ -34,6 +35,7 @@ class Socket:
     _reactor: Reactor
     _pattern: Pattern
     _exchange: Exchange
+    _audience: Audience
 
     def __init__(self) -> None:
         msg = "open a socket by Context.socket"
@@ -47,6 +49,7 @@ class Socket:
         self._reactor = reactor
         self._pattern = pattern
         self._exchange = Exchange(pattern)
+        self._audience = Audience(pattern, self._exchange)
         return self
 
     @property
@@ -62,7 +65,7 @@ class Socket:
     @property
     def last_endpoint(self) -> str:
         """The endpoint bound last, with the real port; "" before any."""
-        return self._pattern.last_endpoint
+        return self._pattern.endpoints.last
 
     def fileno(self) -> int:
         """Return the context's descriptor."""
@@ -71,28 +74,28 @@ class Socket:
             return self._reactor.fileno()
 
     def bind(self, endpoint: str, *, insecure: bool = False) -> str:
-        """Listen at `ipc://PATH` or `tcp://HOST:PORT`; return the endpoint bound."""
+        """Listen at an endpoint; return what is really bound."""
         with self._reactor:
             self._check_open()
-            return self._pattern.bind(endpoint, insecure=insecure)
+            return self._pattern.endpoints.bind(endpoint, insecure=insecure)
 
     def connect(self, endpoint: str, *, insecure: bool = False) -> None:
         """Connect in the background, and again whenever the connection is lost."""
         with self._reactor:
             self._check_open()
-            self._pattern.connect(endpoint)
+            self._pattern.endpoints.connect(endpoint)
 
     def unbind(self, endpoint: str) -> None:
         """Stop listening; connections already accepted stay."""
         with self._reactor:
             self._check_open()
-            self._pattern.unbind(endpoint)
+            self._pattern.endpoints.unbind(endpoint)
 
     def disconnect(self, endpoint: str) -> None:
         """End that connection; what it had not sent goes to another peer."""
         with self._reactor:
             self._check_open()
-            self._pattern.disconnect(endpoint)
+            self._pattern.endpoints.disconnect(endpoint)
 
     def send(self, data: Data) -> Awaitable[None]:
         """Accept one single-part message, waiting for room."""
@@ -106,17 +109,28 @@ class Socket:
         """Accept single-part messages in order, waiting for room."""
         return self._await(self._exchange.sending_many(messages))
 
+    def send_urgent(self, parts: Sequence[Data]) -> Awaitable[None]:
+        """Accept one message that overtakes what this side has queued for its peer."""
+        return self._await(self._exchange.sending_urgent(parts))
+
     def send_nowait(self, data: Data) -> None:
         """Accept one message at once."""
         self.send_multipart_nowait([data])
 
     def send_multipart_nowait(self, parts: Sequence[Data]) -> None:
         """Accept one message of one or more parts at once."""
+        self._send_now(parts, urgent=False)
+
+    def send_urgent_nowait(self, parts: Sequence[Data]) -> None:
+        """Accept one urgent message at once."""
+        self._send_now(parts, urgent=True)
+
+    def _send_now(self, parts: Sequence[Data], *, urgent: bool) -> None:
         with self._reactor:
-            message = self._exchange.to_message(parts)
-            full = retry(self._reactor, functools.partial(self._exchange.send, message))
-            if full is not None:
-                raise self._exchange.full_error(message)
+            message = self._exchange.to_message(parts, urgent=urgent)
+            attempt = functools.partial(self._exchange.send, message, urgent=urgent)
+            if retry(self._reactor, attempt) is not None:
+                raise self._exchange.full_error(message, urgent=urgent)
 
     def send_many_nowait(self, messages: Sequence[Data]) -> int:
         """Accept as many as there is room for; return how many."""
@@ -181,6 +195,55 @@ class Socket:
         """Take what is there, waiting at most `timeout` seconds for the first."""
         return self._block(self._exchange.receiving_many(max_n, max_bytes), timeout)
 
+    @property
+    def readable(self) -> bool:
+        """Whether a receive would give a message or an error at once."""
+        with self._reactor:
+            return self._exchange.is_readable
+
+    @property
+    def writable(self) -> bool:
+        """Whether a small message would be accepted, or refused, at once."""
+        with self._reactor:
+            return self._exchange.is_writable
+
+    def wait_readable(self) -> Awaitable[None]:
+        """Wait until `readable`; takes nothing."""
+        return self._await(self._exchange.await_readable)
+
+    def wait_writable(self) -> Awaitable[None]:
+        """Wait until `writable`; takes nothing."""
+        return self._await(self._exchange.await_writable)
+
+    def subscribe(self, prefix: Data) -> None:
+        """Take messages whose first part starts with `prefix`; b"" for all."""
+        topic = to_bytes(prefix)
+        with self._reactor:
+            self._check_open()
+            subscriptions_of(self._pattern.distributor, self.kind).subscribe(topic)
+
+    def unsubscribe(self, prefix: Data) -> None:
+        """Take back one `subscribe`."""
+        topic = to_bytes(prefix)
+        with self._reactor:
+            self._check_open()
+            subscriptions_of(self._pattern.distributor, self.kind).unsubscribe(topic)
+
+    def num_subscribers(self, topic: Data = b"") -> int:
+        """Return how many peers a message that starts with `topic` would go to."""
+        with self._reactor:
+            return self._audience.count(topic)
+
+    def wait_subscribers(self, count: int = 1, topic: Data = b"") -> Awaitable[None]:
+        """Wait until `num_subscribers(topic)` is at least `count`."""
+        return self._await(self._audience.waiting(count, topic))
+
+    def wait_subscribers_blocking(
+        self, count: int = 1, topic: Data = b"", timeout: float | None = None
+    ) -> None:
+        """Wait for subscribers for at most `timeout` seconds."""
+        self._block(self._audience.waiting(count, topic), timeout)
+
     def monitor(self, max_events: int = 1024) -> Monitor:
         """Watch the connections of this socket from here on."""
         with self._reactor:
@@ -197,12 +260,12 @@ class Socket:
     def recent_errors(self) -> list[BusductError]:
         """Return what peers did wrong, oldest first, the last 16."""
         with self._reactor:
-            return self._pattern.recent_errors()
+            return self._pattern.record.faults()
 
     def undelivered(self) -> list[list[bytes]]:
         """Take the accepted messages whose loss is known, as lists of parts."""
         with self._reactor:
-            return self._pattern.take_undelivered()
+            return self._pattern.record.take_lost()
 
     def close(self, linger: float | EllipsisType | None = ...) -> None:
         """Stop receiving and listening; go on sending in the background. Idempotent."""

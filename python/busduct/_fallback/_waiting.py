@@ -87,14 +87,14 @@ class Operation(Generic[T]):
             msg = "awaitable was awaited already"
             raise RuntimeError(msg)
         self._is_used = True
-        again = False
+        waited_in: WaitQueue | None = None
         while True:
             with self._reactor:
                 result = retry(self._reactor, self._attempt)
             if not isinstance(result, WaitQueue):
                 return result
-            yield from result.wait(again=again)
-            again = True
+            yield from result.wait(again=result is waited_in)
+            waited_in = result
 
 
 def retry(reactor: Reactor, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:

@@ -19,6 +19,7 @@ __all__ = [
     "encode_ready",
     "frame_header",
     "framed_nbytes",
+    "has_subscription_commands",
     "parse_command",
     "parse_error",
     "parse_greeting",
@@ -88,6 +89,12 @@ def _check_mechanism(data: bytes | bytearray, ours: bytes) -> None:
     if wanted.rstrip(b"\0") != b"NULL" and data[_AS_SERVER_AT] != is_client:
         msg = "both sides bound, or both connected"
         raise RemoteProtocolError(msg)
+
+
+def has_subscription_commands(greeting: bytes | bytearray) -> bool:
+    """Tell whether a peer that greets so knows SUBSCRIBE and CANCEL."""
+    major, minor = greeting[_VERSION_AT : _VERSION_AT + 2]
+    return major > 3 or minor >= 1
 
 
 def frame_header(flags: int, nbytes: int) -> bytes:
