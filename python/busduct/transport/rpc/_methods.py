@@ -89,7 +89,7 @@ def _parameters_type(name: str, function: Callable[..., Any]) -> type[msgspec.St
     """Make the struct whose fields are the parameters of a function."""
     try:
         signature = inspect.signature(function, eval_str=True)
-        fields = [_field(name, p) for p in signature.parameters.values()]
+        fields = [_field(p) for p in signature.parameters.values()]
         # Compiled here, so that a type that cannot be decoded is known at once.
         struct = msgspec.defstruct(
             "Parameters", fields, kw_only=True, forbid_unknown_fields=True
@@ -101,7 +101,7 @@ def _parameters_type(name: str, function: Callable[..., Any]) -> type[msgspec.St
     return struct
 
 
-def _field(name: str, parameter: inspect.Parameter) -> tuple[str, Any, Any]:
+def _field(parameter: inspect.Parameter) -> tuple[str, Any, Any]:
     if parameter.kind not in _BY_NAME:
         msg = f"parameter {parameter} cannot be given by name"
         raise TypeError(msg)
