@@ -29,3 +29,16 @@ def test_example_in_readme_runs() -> None:
 def test_pyzmq_client_is_answered() -> None:
     script = str(ROOT / "examples" / "with_pyzmq.py")
     assert output_of(script) == "hello -> HELLO\nagain -> AGAIN\n"
+
+
+def test_remote_calls_are_answered() -> None:
+    script = str(ROOT / "examples" / "rpc.py")
+    assert output_of(script).splitlines() == [
+        "LoadedModel(name='small', num_layers=2)",
+        "NoSuchModelError: there is no model 'huge'",
+        "InvalidParametersError: Expected `str`, got `int` - at `$.name`",
+        "timed out after 0.1 s",
+        "the server stops training",
+        "UnknownMethodError: no method 'where'",
+        "only here",
+    ]
