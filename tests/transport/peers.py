@@ -27,6 +27,16 @@ def ready(kind: bytes, routing_id: bytes | None = None) -> bytes:
     return command(b"READY", data)
 
 
+def subscribe(topic: bytes) -> bytes:
+    """Encode a SUBSCRIBE command."""
+    return command(b"SUBSCRIBE", topic)
+
+
+def cancel(topic: bytes) -> bytes:
+    """Encode a CANCEL command."""
+    return command(b"CANCEL", topic)
+
+
 class RawPeer:
     """One end of a connection that says exactly what it is told to."""
 
@@ -47,16 +57,23 @@ class RawPeer:
 
     @classmethod
     async def introduced(
-        cls, endpoint: str, kind: bytes, routing_id: bytes | None = None
+        cls,
+        endpoint: str,
+        kind: bytes,
+        routing_id: bytes | None = None,
+        minor: int = 1,
     ) -> Self:
         """Connect to an endpoint and complete the handshake."""
         peer = await cls.connect(endpoint)
-        await peer.introduce(kind, routing_id)
+        await peer.introduce(kind, routing_id, minor)
         return peer
 
-    async def introduce(self, kind: bytes, routing_id: bytes | None = None) -> None:
-        """Complete the handshake."""
-        await self.send(GREETING + ready(kind, routing_id))
+    async def introduce(
+        self, kind: bytes, routing_id: bytes | None = None, minor: int = 1
+    ) -> None:
+        """Complete the handshake, as a peer of ZMTP 3 and this minor version."""
+        greeting = GREETING[:11] + bytes((minor,)) + GREETING[12:]
+        await self.send(greeting + ready(kind, routing_id))
         assert (await self._reader.readexactly(64))[:10] == GREETING[:10]
         flags, body = await self.receive()
         assert flags == 4
