@@ -6,6 +6,7 @@ import socket
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
+from busduct._fallback._guard import make_guard
 from busduct._fallback._link import Link
 from busduct._fallback._listener import Listener, is_other_user
 from busduct._fallback._stream import configure_stream
@@ -29,10 +30,13 @@ class Acceptor:
         endpoint: What is really bound.
     """
 
-    def __init__(self, pattern: "Pattern", listener: Listener) -> None:
+    def __init__(
+        self, pattern: "Pattern", listener: Listener, *, insecure: bool
+    ) -> None:
         self._pattern = pattern
         self._reactor = pattern.reactor
         self._listener = listener
+        self._insecure = insecure
         self._watched = 0
         self._is_closed = False
         self.endpoint = listener.endpoint
@@ -75,7 +79,9 @@ class Acceptor:
             return
         pattern.counters.num_accepted += 1
         pattern.report("accepted", self.endpoint)
-        pattern.add_link(Link(pattern, sock, self.endpoint))
+        key = pattern.options.key
+        guard = make_guard(key, sock, "server", insecure=self._insecure)
+        pattern.add_link(Link(pattern, sock, self.endpoint, guard=guard))
 
     def _rest(self) -> None:
         self._watch(0)

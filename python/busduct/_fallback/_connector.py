@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from busduct._fallback._backoff import Backoff
 from busduct._fallback._endpoint import Endpoint
+from busduct._fallback._guard import make_guard
 from busduct._fallback._link import Link
 from busduct._fallback._reactor import Timer
 from busduct._fallback._stream import configure_stream
@@ -26,12 +27,15 @@ class Connector:
         link: The link, while there is one.
     """
 
-    def __init__(self, pattern: "Pattern", endpoint: Endpoint) -> None:
+    def __init__(
+        self, pattern: "Pattern", endpoint: Endpoint, *, insecure: bool
+    ) -> None:
         self._pattern = pattern
         self._reactor = pattern.reactor
         self._sock: socket.socket | None = None
         self._timer: Timer | None = None
         self._backoff = Backoff(pattern.options)
+        self._insecure = insecure
         self._is_stopped = False
         self.endpoint = endpoint
         self.link: Link | None = None
@@ -87,7 +91,9 @@ class Connector:
     def _adopt(self) -> None:
         sock, self._sock = self._sock, None
         if sock is not None:
-            link = Link(self._pattern, sock, str(self.endpoint), self)
+            key = self._pattern.options.key
+            guard = make_guard(key, sock, "client", insecure=self._insecure)
+            link = Link(self._pattern, sock, str(self.endpoint), self, guard)
             self.link = link
             self._pattern.add_link(link)
 

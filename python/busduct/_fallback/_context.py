@@ -5,13 +5,14 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Self, final
 
+from busduct._fallback._auth import KEY_NBYTES
 from busduct._fallback._inproc import InprocNames
 from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
 from busduct._fallback._socket import Socket
 from busduct._fallback._waiting import Operation, WaitQueue
-from busduct.errors import ClosedError
+from busduct.errors import ClosedError, ConfigError
 
 __all__ = ["Context"]
 
@@ -25,7 +26,8 @@ class Context:
     something is to be connected again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, key: bytes | None = None) -> None:
+        self._key = None if key is None else _check_key(key)
         self._reactor = Reactor()
         self._names = InprocNames()
         self._patterns: list[Pattern] = []
@@ -68,7 +70,7 @@ class Context:
         given: dict[str, Any] = dict(locals())
         del given["self"]
         given["routing_id"] = bytes(memoryview(routing_id))
-        options = SocketOptions(**given)
+        options = SocketOptions(**given, key=self._key)
         with self._reactor:
             self._check_open()
             pattern = Pattern(self._reactor, options, self._names)
@@ -168,3 +170,11 @@ class Context:
         /,
     ) -> None:
         await self.aclose()
+
+
+def _check_key(key: bytes) -> bytes:
+    key = bytes(memoryview(key))
+    if len(key) != KEY_NBYTES:
+        msg = f"key of {len(key)} bytes; it has {KEY_NBYTES}"
+        raise ConfigError(msg)
+    return key

@@ -45,7 +45,7 @@ class Endpoints:
             listener.start()
             return self.last
         opened = open_listener(endpoint, text, pattern.options, insecure=insecure)
-        self._acceptors.append(Acceptor(pattern, opened))
+        self._acceptors.append(Acceptor(pattern, opened, insecure=insecure))
         self.last = opened.endpoint
         return self.last
 
@@ -60,13 +60,13 @@ class Endpoints:
         msg = f"nothing is bound at {endpoint}"
         raise LocalProtocolError(msg)
 
-    def connect(self, text: str) -> None:
+    def connect(self, text: str, *, insecure: bool) -> None:
         """Connect, now and whenever the connection is lost."""
         endpoint = parse_endpoint(text)
         connector = (
             InprocConnector(self._pattern, endpoint, self._names)
             if endpoint.name
-            else Connector(self._pattern, endpoint)
+            else Connector(self._pattern, endpoint, insecure=insecure)
         )
         self._connectors.append(connector)
         connector.start()

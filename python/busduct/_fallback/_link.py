@@ -6,11 +6,13 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
 
 from busduct._fallback import _zmtp as zmtp
+from busduct._fallback._guard import Guard
 from busduct._fallback._outbox import Written
 from busduct._fallback._peer import Peer
 from busduct._fallback._session import Session
 from busduct._fallback._stream import has_ended, is_hung_up
 from busduct.errors import (
+    AuthError,
     BusductError,
     HandshakeError,
     PeerLostError,
@@ -41,9 +43,10 @@ class Link(Peer):
         sock: socket.socket,
         endpoint: str,
         connector: "Connector | None" = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__(pattern, endpoint, connector)
-        self._session = Session(pattern.options)
+        self._session = Session(pattern.options, guard)
         self._sock: socket.socket | None = sock
         self._watched = 0
         self._is_blocked = False
@@ -62,7 +65,7 @@ class Link(Peer):
     @property
     def is_flushed(self) -> bool:
         """Whether all that was to be written is."""
-        return not self.outbox and not self._session.control
+        return not self.outbox and self._session.is_flushed
 
     @property
     def peer_routing_id(self) -> bytes:
@@ -124,6 +127,8 @@ class Link(Peer):
                 self._session.feed(self._reactor.scratch[:nbytes])
             except RemoteProtocolError as error:
                 self.close(error)
+            except AuthError as error:
+                self._close_unproven(error)
             else:
                 self._parse()
 
@@ -143,8 +148,14 @@ class Link(Peer):
         except RemoteProtocolError as error:
             self.close(error)
             return
+        except AuthError as error:
+            self._close_unproven(error)
+            return
         if self._session.control:
             self._mark_dirty()
+
+    def _close_unproven(self, error: AuthError) -> None:
+        self.close(AuthError(f"{self.endpoint}: {error}"))
 
     def _next_message(self) -> list[bytes] | None:
         try:
@@ -182,6 +193,9 @@ class Link(Peer):
         control = self._session.control
         if self.is_up and self.announcements:
             self._session.announce(self.announcements)
+        guard = self._session.guard
+        if guard is not None and guard.is_sealed:
+            return self._write_sealed(sock, guard, done)
         try:
             if control and not self.outbox.is_amid_message:
                 taken = sock.send(control)
@@ -197,6 +211,22 @@ class Link(Peer):
                 return False
         except (BlockingIOError, InterruptedError):
             self._is_blocked = True
+        return True
+
+    def _write_sealed(self, sock: socket.socket, guard: Guard, done: Written) -> bool:
+        """Write what is sealed, or seal one batch; return whether there was one."""
+        control = self._session.control
+        if guard.wire:
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                del guard.wire[: sock.send(guard.wire)]
+            self._is_blocked = bool(guard.wire)
+        elif control and not self.outbox.is_amid_message:
+            del control[: guard.seal([control])]
+        elif self.outbox and self.is_up:
+            self._has_sent = True
+            self.outbox.write(guard.seal, done, only_first=bool(control))
+        else:
+            return False
         return True
 
     def sever_if_hung_up(self) -> None:
@@ -251,11 +281,11 @@ class Link(Peer):
         super().discard_inbox()
         self._watch()
 
-    def _refuse(self, sock: socket.socket, reason: str) -> None:
+    def _refuse(self, sock: socket.socket, error: BusductError) -> None:
         """Tell the peer why its link ends, as far as the kernel takes it at once."""
-        if not self.outbox.is_amid_message:
+        if not self.outbox.is_amid_message and (said := self._session.refuse(error)):
             with contextlib.suppress(OSError):
-                sock.send(self._session.control + zmtp.encode_error(reason))
+                sock.send(said)
 
     def close(self, error: BusductError | None) -> None:
         """Close the stream; what was parsed can still be taken. Idempotent.
@@ -267,9 +297,8 @@ class Link(Peer):
             return
         sock, self._sock = self._sock, None
         self.deadline.cancel()
-        # Bytes that do not parse get no answer, and a refusal is not refused.
-        if type(error) is RemoteProtocolError and not self._session.is_refused:
-            self._refuse(sock, str(error))
+        if error is not None:
+            self._refuse(sock, error)
         if not self._reactor.is_foreign and not self._reactor.is_closed:
             self._reactor.watch(sock.fileno(), self._watched, 0, self)
         self._watched = 0

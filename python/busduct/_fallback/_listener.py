@@ -59,12 +59,13 @@ def open_listener(
 
     Raises:
         AddressInUseError: Somebody listens there, or the path is no socket.
-        AuthError: Not loopback, and `insecure` is false.
+        AuthError: Not loopback, no key, and `insecure` is false.
         OSError: What else the system refuses.
     """
     try:
         if endpoint.is_tcp:
-            return _listen_tcp(endpoint, options, insecure=insecure)
+            may_leave_host = insecure or options.key is not None
+            return _listen_tcp(endpoint, options, insecure=may_leave_host)
         return _listen_ipc(endpoint, options)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -89,8 +90,8 @@ def _listen_tcp(
     for family, address in endpoint.resolve():
         if not insecure and not ipaddress.ip_address(address[0]).is_loopback:
             msg = (
-                f"{address[0]} is not a loopback address; "
-                "pass insecure=True to allow it"
+                f"{address[0]} is not a loopback address: "
+                "give the context a key, or pass insecure=True"
             )
             raise AuthError(msg)
         try:

@@ -1,7 +1,7 @@
 """What may be set on a socket, checked."""
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from busduct._fallback._kinds import (
@@ -82,6 +82,7 @@ class SocketOptions:
     req_relaxed: bool
     xpub_verbose: bool
     max_subscriptions: int
+    key: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if operator.index(self.kind) not in KIND_NAMES:

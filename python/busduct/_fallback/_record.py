@@ -5,7 +5,7 @@ from collections import deque
 from busduct._fallback._counters import Counters
 from busduct._fallback._marks import Marks, message_cost
 from busduct._fallback._outbox import Lane
-from busduct.errors import BusductError, ProtocolError
+from busduct.errors import AuthError, BusductError, ProtocolError
 
 __all__ = ["Record"]
 
@@ -32,7 +32,8 @@ class Record:
     def note_end(self, error: BusductError | None) -> None:
         """Remember why a link ended, if there is a reason."""
         if error is not None:
-            self.counters.num_protocol_errors += isinstance(error, ProtocolError)
+            is_violation = isinstance(error, AuthError | ProtocolError)
+            self.counters.num_protocol_errors += is_violation
             self.note(error)
 
     def faults(self) -> list[BusductError]:

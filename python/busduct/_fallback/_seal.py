@@ -99,11 +99,8 @@ class Opener:
     def take(self) -> bytes:
         """Return the payloads of all records that are proven whole, joined.
 
-        Records before one that was tampered with are returned; the next call raises.
-
-        Raises:
-            AuthError: A record was tampered with; nothing of it is returned, nor of any
-                that follows.
+        Of a record that was tampered with nothing is returned, nor of any that follows;
+        `check` tells.
         """
         opened: list[bytes] = []
         at = 0
@@ -113,9 +110,16 @@ class Opener:
                 break
             opened.append(payload)
         del self._partial[:at]
-        if self._failure and not opened:
-            raise AuthError(self._failure)
         return b"".join(opened)
+
+    def check(self) -> None:
+        """Tell whether a record was tampered with.
+
+        Raises:
+            AuthError: It was.
+        """
+        if self._failure is not None:
+            raise AuthError(self._failure)
 
     def _open(self, at: int) -> tuple[bytes, int]:
         """Return the payload of the record at an offset, and where the next one starts.

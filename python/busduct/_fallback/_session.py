@@ -5,6 +5,7 @@ from typing import Final
 from busduct._fallback import _zmtp as zmtp
 from busduct._fallback._announcements import Announcements
 from busduct._fallback._decoder import MessageDecoder
+from busduct._fallback._guard import Guard
 from busduct._fallback._kinds import (
     DEALER,
     KIND_NAMES,
@@ -16,7 +17,7 @@ from busduct._fallback._kinds import (
     is_compatible,
 )
 from busduct._fallback._options import SocketOptions
-from busduct.errors import MalformedFrameError, RemoteProtocolError
+from busduct.errors import BusductError, MalformedFrameError, RemoteProtocolError
 
 __all__ = ["Session"]
 
@@ -31,6 +32,7 @@ class Session:
     """The state of a conversation with one peer.
 
     Attributes:
+        guard: What protects the conversation; None if nothing does.
         control: Greeting and commands to be written; the driver takes them away.
         is_refused: Whether the peer sent an ERROR command; it needs none from us.
         is_up: Whether both sides have said READY.
@@ -44,12 +46,13 @@ class Session:
         "_kind",
         "_ready",
         "control",
+        "guard",
         "is_refused",
         "is_up",
         "peer_routing_id",
     )
 
-    def __init__(self, options: SocketOptions) -> None:
+    def __init__(self, options: SocketOptions, guard: Guard | None = None) -> None:
         self._kind = options.kind
         self._greeting = bytearray()
         self._is_greeted = False
@@ -60,7 +63,8 @@ class Session:
         if options.routing_id or options.kind in _NAMED:
             properties.append((b"Identity", options.routing_id))
         self._ready = zmtp.encode_ready(properties)
-        self.control = bytearray(zmtp.encode_greeting())
+        self.guard = guard
+        self.control = bytearray(guard.greeting if guard else zmtp.encode_greeting())
         self.is_refused = False
         self.is_up = False
         self.peer_routing_id = b""
@@ -68,7 +72,13 @@ class Session:
     @property
     def is_amid_message(self) -> bool:
         """Whether the peer has begun a frame or a message and not ended it."""
-        return self._decoder.is_partial
+        is_amid_record = self.guard is not None and self.guard.is_amid_record
+        return is_amid_record or self._decoder.is_partial
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing is to be written besides messages that are not begun."""
+        return not self.control and not (self.guard and self.guard.wire)
 
     @property
     def frame_offset(self) -> int:
@@ -90,22 +100,35 @@ class Session:
         """Take bytes as they came from the peer.
 
         Raises:
-            RemoteProtocolError: Its greeting is not one that can be answered.
+            AuthError: It does not know the key.
+            RemoteProtocolError: Its greeting is not one that can be answered, or it
+                says what the handshake of the key does not want.
         """
+        guard = self.guard
         if not self._is_greeted:
             wanted = zmtp.GREETING_NBYTES - len(self._greeting)
             self._greeting += data[:wanted]
             data = data[wanted:]
-            if not zmtp.parse_greeting(self._greeting):
+            ours = guard.greeting if guard else None
+            if not zmtp.parse_greeting(self._greeting, ours):
                 return
             self._is_greeted = True
-            self.control += self._ready
+            if guard is None:
+                self.control += self._ready
+            else:
+                guard.begin(bytes(self._greeting), self.control)
+        if guard is not None:
+            was_sealed = guard.is_sealed
+            data = guard.open(data, self.control)
+            if guard.is_sealed and not was_sealed:
+                self.control += self._ready
         self._decoder.feed(data)
 
     def take(self) -> list[bytes] | None:
         """Return the next message of the peer, or None; commands are done on the way.
 
         Raises:
+            AuthError: Somebody tampered with what the peer sent.
             RemoteProtocolError: The peer broke the protocol, or cannot be spoken to.
         """
         while (item := self._decoder.take()) is not None:
@@ -117,7 +140,25 @@ class Session:
             message = self._obey(item)
             if message is not None:
                 return message
+        if self.guard is not None:
+            self.guard.check()
         return None
+
+    def refuse(self, error: BusductError) -> bytes:
+        """Return what is to be sent before the stream is closed; empty for nothing.
+
+        Bytes that do not parse get no answer, and a refusal is not refused.
+        """
+        if type(error) is RemoteProtocolError and not self.is_refused:
+            self.control += zmtp.encode_error(str(error))
+        elif self.guard is not None and self.guard.is_key_wrong:
+            self.control += zmtp.encode_error("wrong key")
+        else:
+            return b""
+        if self.guard is None or not self.guard.is_sealed:
+            return bytes(self.control)
+        self.guard.seal([self.control])
+        return bytes(self.guard.wire)
 
     def _obey(self, body: bytes) -> list[bytes] | None:
         """Do what a command says; return it if it is as good as a message."""

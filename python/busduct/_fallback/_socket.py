@@ -83,7 +83,7 @@ class Socket:
         """Connect in the background, and again whenever the connection is lost."""
         with self._reactor:
             self._check_open()
-            self._pattern.endpoints.connect(endpoint)
+            self._pattern.endpoints.connect(endpoint, insecure=insecure)
 
     def unbind(self, endpoint: str) -> None:
         """Stop listening; connections already accepted stay."""
