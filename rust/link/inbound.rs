@@ -188,8 +188,14 @@ impl<B: Buffer> Link<B> {
     fn on_subscription(&mut self, subscribe: bool, topic: &[u8]) -> Result<(), Error> {
         let offset = self.assembler.offset();
         if !matches!(self.options.kind, SocketType::Pub | SocketType::XPub) {
-            let reason = "SUBSCRIBE to a socket that does not publish";
-            return Err(Error::malformed(offset, reason));
+            return Err(Error::malformed(
+                offset,
+                if subscribe {
+                    "SUBSCRIBE to a socket that does not publish"
+                } else {
+                    "CANCEL to a socket that does not publish"
+                },
+            ));
         }
         if !matches!(self.phase, Phase::Up | Phase::Draining) {
             return Err(Error::malformed(offset, "SUBSCRIBE before READY"));
