@@ -1,9 +1,28 @@
-//! Why a socket cannot be set up.
+//! Why a call of a context fails.
 
 use std::fmt;
 
-use crate::link::{BindError, EndpointError};
+use crate::link::{BindError, EndpointError, OutOfMemory};
 use crate::socket::OptionError;
+
+/// Why a message cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecvFault {
+    Closed,
+    /// The type of the socket does not allow it.
+    Misuse(&'static str),
+    /// The next message has several parts; it was left where it is.
+    Multipart {
+        num_parts: usize,
+    },
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for RecvFault {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 /// Why a socket cannot be opened, bound or connected.
 #[derive(Debug)]

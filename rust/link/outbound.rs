@@ -4,7 +4,8 @@ use std::io::IoSlice;
 
 use rustix::io::Errno;
 
-use super::{Buffer, Closed, Guard, Link, Phase, Stream, Written};
+use super::outbox::Written;
+use super::{Buffer, Closed, Guard, Link, Phase, Stream};
 
 impl<B: Buffer> Link<B> {
     /// The stream became writable: a connection is made, or the kernel has room.

@@ -1,6 +1,5 @@
 //! The Python face: convert, call the core, convert back.
 
-mod arguments;
 mod awaitable;
 mod blocking;
 mod buffer;

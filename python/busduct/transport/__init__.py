@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
 from busduct.codec import MessageCodec
+from busduct.transport._publisher import MessagePublisher
 from busduct.transport._sender_receiver import (
     Receiver,
     ReceiverTransport,
     Sender,
     SenderTransport,
 )
+from busduct.transport._subscriber import MessageSubscriber
 from busduct.transport._zmq import get_zmq_socket
 from busduct.transport.rpc import RpcClient, RpcLimits, RpcServer, fan_out, rpc_method
 
@@ -28,6 +30,8 @@ __all__ = [
     "ROUTER",
     "Context",
     "MessageCodec",
+    "MessagePublisher",
+    "MessageSubscriber",
     "Receiver",
     "ReceiverTransport",
     "RpcClient",
