@@ -26,11 +26,11 @@ class Distributor(abc.ABC):
         room: Senders that wait for no peer in particular.
         urgent_room: The same of urgent messages.
         keeps_lost: Whether `undelivered()` gives what could not be sent.
-        turn_rule: Why no more than one message can be sent at a time; "" where it can.
+        takes_one: Whether no more than one message can be sent at a time.
     """
 
     keeps_lost = True
-    turn_rule = ""
+    takes_one = False
 
     def __init__(self, options: SocketOptions, counters: Counters) -> None:
         self._options = options

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
+from busduct._fallback._timer_descriptor import TimerDescriptor
 from busduct.errors import ForkedError, LocalProtocolError
 
 __all__ = ["Reactor", "Timer"]
@@ -74,6 +75,7 @@ class Reactor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = 0.0
+        self._timer_descriptor: TimerDescriptor | None = None
         self._timers: list[Timer] = []
         self._num_cancelled = 0
         self._dirty: list[Flushable] = []
@@ -221,7 +223,9 @@ class Reactor:
         self._on_readable()
 
     def _arm(self) -> None:
-        """Ask the loop for a call when the next timer is due."""
+        """Have somebody call when the next timer is due."""
+        if self._loop is None or self._timer_descriptor is not None:
+            self._arm_descriptor()
         if self._loop is None or not self._timers or self._loop.is_closed():
             return
         due = self._timers[0].due
@@ -232,6 +236,21 @@ class Reactor:
         self._alarm_due = due
         delay = min(max(due - time.monotonic(), 0.0), _MAX_PATIENCE_SECONDS)
         self._alarm = self._loop.call_later(delay, self._on_alarm)
+
+    def _arm_descriptor(self) -> None:
+        """Make the context's descriptor readable when the next timer is due.
+
+        An asyncio loop has an alarm of its own.
+        """
+        is_needed = self._timers and self._loop is None and not self.is_closed
+        due = self._timers[0].due if is_needed else 0.0
+        if self._timer_descriptor is None and due:
+            self._timer_descriptor = TimerDescriptor()
+            fd = self._timer_descriptor.fd
+            if fd >= 0:
+                self.watch(fd, 0, selectors.EVENT_READ, self._timer_descriptor)
+        if self._timer_descriptor is not None:
+            self._timer_descriptor.set(due)
 
     def close(self) -> None:
         """Watch nothing any more. Idempotent."""
@@ -245,3 +264,5 @@ class Reactor:
         # NB: in a forked child the descriptor is shared with the parent; closing the
         # copy is safe, taking descriptors out of it would not be.
         self._selector.close()
+        if self._timer_descriptor is not None:
+            self._timer_descriptor.close()

@@ -42,7 +42,7 @@ class ReplySender(Distributor):
         debt: The request that is to be replied to.
     """
 
-    turn_rule = _WRONG_TURN
+    takes_one = True
 
     def __init__(self, options: SocketOptions, counters: Counters) -> None:
         super().__init__(options, counters)

@@ -37,8 +37,6 @@ class Session:
         is_refused: Whether the peer sent an ERROR command; it needs none from us.
         is_up: Whether both sides have said READY.
         peer_routing_id: The id in the peer's READY, empty if it has none.
-        peer_ttl: Seconds of silence after which the peer's last PING asked to be given
-            up; 0 for no bound.
     """
 
     __slots__ = (
@@ -52,7 +50,6 @@ class Session:
         "is_refused",
         "is_up",
         "peer_routing_id",
-        "peer_ttl",
     )
 
     def __init__(self, options: SocketOptions, guard: Guard | None = None) -> None:
@@ -71,7 +68,6 @@ class Session:
         self.is_refused = False
         self.is_up = False
         self.peer_routing_id = b""
-        self.peer_ttl = 0.0
 
     @property
     def is_amid_message(self) -> bool:
@@ -175,7 +171,7 @@ class Session:
             self.is_refused = True
             raise RemoteProtocolError(msg)
         elif name == b"PING":
-            self.peer_ttl, context = zmtp.parse_ping(data, offset)
+            context = zmtp.parse_ping(data, offset)
             if len(self.control) < _MAX_CONTROL_NBYTES:
                 self.control += zmtp.encode_pong(context)
         elif name in {b"SUBSCRIBE", b"CANCEL"}:
