@@ -29,3 +29,10 @@ def monitored(backend: ModuleType) -> None:
     """Run a test only on a backend whose sockets can be watched."""
     if not hasattr(backend, "Monitor"):
         pytest.skip("the backend has no monitor")
+
+
+@pytest.fixture
+def pollable(backend: ModuleType) -> None:
+    """Run a test only on a backend whose sockets tell whether they are ready."""
+    if not hasattr(backend.Socket, "wait_readable"):
+        pytest.skip("the backend's sockets do not tell whether they are ready")

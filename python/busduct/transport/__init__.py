@@ -3,15 +3,8 @@
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
-from busduct.codec import MessageCodec
-from busduct.transport._publisher import MessagePublisher
-from busduct.transport._sender_receiver import (
-    Receiver,
-    ReceiverTransport,
-    Sender,
-    SenderTransport,
-)
-from busduct.transport._subscriber import MessageSubscriber
+from busduct.transport._poller import POLLIN, POLLOUT, Poller
+from busduct.transport._proxy import Proxy, ProxyStatistics, proxy, proxy_blocking
 from busduct.transport._zmq import get_zmq_socket
 from busduct.transport.rpc import RpcClient, RpcLimits, RpcServer, fan_out, rpc_method
 
@@ -25,22 +18,22 @@ else:
 
 __all__ = [
     "DEALER",
+    "POLLIN",
+    "POLLOUT",
     "PULL",
     "PUSH",
     "ROUTER",
     "Context",
-    "MessageCodec",
-    "MessagePublisher",
-    "MessageSubscriber",
-    "Receiver",
-    "ReceiverTransport",
+    "Poller",
+    "Proxy",
+    "ProxyStatistics",
     "RpcClient",
     "RpcLimits",
     "RpcServer",
-    "Sender",
-    "SenderTransport",
     "Socket",
     "fan_out",
     "get_zmq_socket",
+    "proxy",
+    "proxy_blocking",
     "rpc_method",
 ]
