@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from busduct._fallback._backoff import Backoff
 from busduct._fallback._endpoint import Endpoint
 from busduct._fallback._kinds import KIND_NAMES, explain_mismatch, is_compatible
+from busduct._fallback._limits import check_size
 from busduct._fallback._outbox import Written
 from busduct._fallback._peer import Peer
 from busduct._fallback._reactor import Timer
@@ -265,6 +266,11 @@ class InprocLink(Peer):
         return is_taken
 
     def _offer(self, other: "InprocLink", message: list[bytes]) -> bool:
+        if not other._pattern.is_open:
+            # It will take nothing more. Another peer may, unless this side ends too:
+            # two that close must not wait for each other.
+            return not self._pattern.is_open
+        check_size(other._pattern.options, message)
         # The list is copied, as a publisher gives it to many; its parts are not.
         if other._has_inbox_room and other._pattern.deliver(other, list(message)):
             return True

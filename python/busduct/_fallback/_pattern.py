@@ -60,6 +60,11 @@ class Pattern:
         self._log.end()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is not closed, and not closing."""
+        return self.state is State.OPEN
+
+    @property
     def counters(self) -> Counters:
         """What it has done."""
         return self.record.counters
@@ -112,7 +117,7 @@ class Pattern:
         Raises:
             RemoteProtocolError: The peer may not say that.
         """
-        return self.state is not State.OPEN or self.collector.deliver(link, message)
+        return not self.is_open or self.collector.deliver(link, message)
 
     def on_written(self, link: Peer, done: Written) -> None:
         """Count messages that were sent, and use the room."""
@@ -137,7 +142,7 @@ class Pattern:
         self.record.note_end(error)
         self.on_lost(link)
         self.collector.lose(link)
-        if not link.inbox or self.state is not State.OPEN:
+        if not link.inbox or not self.is_open:
             self.forget(link)
         self._report_down(link, error)
         if link.connector is not None:
@@ -178,7 +183,7 @@ class Pattern:
 
     def close(self, linger: float | None) -> None:
         """Stop receiving and listening; go on sending for a while. Idempotent."""
-        if self.state is not State.OPEN:
+        if not self.is_open:
             return
         self.state = State.LINGERING
         self.endpoints.stop_listening()
