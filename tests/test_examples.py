@@ -42,3 +42,12 @@ def test_remote_calls_are_answered() -> None:
         "UnknownMethodError: no method 'where'",
         "only here",
     ]
+
+
+def test_late_subscriber_gets_the_last_messages() -> None:
+    script = str(ROOT / "examples" / "pub_sub.py")
+    assert sorted(output_of(script).splitlines()) == [
+        "gpu0 has 3 requests queued",
+        "gpu0 has 4 requests queued",
+        "gpu1 has 7 requests queued",
+    ]

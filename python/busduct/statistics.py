@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["SocketStatistics"]
+__all__ = ["PublisherStatistics", "SocketStatistics", "SubscriberStatistics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +56,71 @@ class SocketStatistics:
     num_undelivered: int
     num_dropped: int
     num_subscriptions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherStatistics:
+    """Counters of one `MessagePublisher` since it was opened, and what it holds.
+
+    Attributes:
+        num_published: Messages accepted.
+        num_batches: Batches that they went in.
+        num_buffered: Messages that wait for others to be sent with.
+        num_dropped: Batches and fences dropped for a subscriber that had no room; one
+            counts once for each.
+        num_peers: Subscribers connected, ready or not.
+        num_topics: Topics that have had a message.
+        num_held: Messages held to be asked for again.
+        num_held_bytes: Bytes of those, and 96 for each.
+        num_replay_requests: Requests for a fence, or for what was missed.
+        num_replayed: Messages sent again.
+        num_malformed: Requests that were none.
+        num_refused: Requests put off because too many were under way.
+    """
+
+    num_published: int
+    num_batches: int
+    num_buffered: int
+    num_dropped: int
+    num_peers: int
+    num_topics: int
+    num_held: int
+    num_held_bytes: int
+    num_replay_requests: int
+    num_replayed: int
+    num_malformed: int
+    num_refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberStatistics:
+    """Counters of one `MessageSubscriber` since it was opened, and what it holds.
+
+    Attributes:
+        num_received: Messages taken by the caller.
+        num_malformed: Messages on the wire, or payloads in them, that did not parse.
+        num_duplicates: Messages that came a second time and were passed over; a replay
+            may bring what was on its way.
+        num_gaps: Calls that `on_gap` had cause for.
+        num_missing: Messages missing in those.
+        num_restarts: Times that the publisher had begun another life.
+        num_syncs: Requests to the replay endpoint that were answered in full.
+        num_queued: Messages ready to be taken.
+        num_queued_bytes: Bytes of those, and 96 for each.
+        num_held: Messages that came before those that precede them.
+        num_topics: Topics followed.
+        is_ready: Whether what is published from here on will arrive.
+    """
+
+    num_received: int
+    num_malformed: int
+    num_duplicates: int
+    num_gaps: int
+    num_missing: int
+    num_restarts: int
+    num_syncs: int
+    num_queued: int
+    num_queued_bytes: int
+    num_held: int
+    num_topics: int
+    is_ready: bool

@@ -32,6 +32,8 @@ impl Connector {
     /// Start one attempt; a name with several addresses gives them in turn.
     pub(super) fn attempt(&self, kernel: &KernelOptions) -> Result<Stream, Errno> {
         match &self.endpoint {
+            // Those are connected within the context.
+            Endpoint::Inproc(_) => Err(Errno::ADDRNOTAVAIL),
             Endpoint::Ipc(path) => Stream::connect_unix(path, kernel),
             Endpoint::Tcp { host, port } => {
                 let addresses = Endpoint::resolve(host, *port).unwrap_or_default();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::closing::MAX_DRAINING;
 use super::connector::Connector;
-use super::{Bound, Context, SetupError};
-use crate::link::{Buffer, Closed, Endpoint, Listener};
+use super::{Bound, Context, Place, SetupError};
+use crate::link::{BindError, Buffer, Closed, Endpoint, Listener};
 use crate::socket::{ConnectorKey, EventKind, LinkKey, ListenerKey, Socket, SocketKey, State};
 
 impl<B: Buffer> Context<B> {
@@ -31,19 +31,51 @@ impl<B: Buffer> Context<B> {
         let may_leave_host = insecure || self.key.is_some();
         let options = self.open_socket(key)?.options().listen(may_leave_host);
         let parsed = Endpoint::parse(endpoint)?;
+        if let Endpoint::Inproc(_) = parsed {
+            return self.bind_inproc(key, endpoint);
+        }
         let listener = Listener::bind(&parsed, &options)
             .map_err(|error| SetupError::Bind { endpoint: endpoint.into(), error })?;
         let real = listener.endpoint().to_string();
-        let bound = self.bound.insert(Bound { listener, socket: key, insecure });
-        if let Err(errno) = self.poller.add_listener(bound, self.bound[bound].listener.as_fd()) {
+        let mut watched = Ok(());
+        let bound = self.bound.insert_with_key(|bound| {
+            // NB: a listener that is not watched would accept nobody: it is taken back.
+            watched = self.poller.add_listener(bound, listener.as_fd());
+            Bound { place: Place::Listener(listener), socket: key, insecure }
+        });
+        if let Err(errno) = watched {
             self.bound.remove(bound);
             return Err(errno.into());
         }
+        self.note_bound(key, bound, &real)?;
+        Ok(real)
+    }
+
+    fn bind_inproc(&mut self, key: SocketKey, endpoint: &str) -> Result<String, SetupError> {
+        if self.names.contains_key(endpoint) {
+            let endpoint = endpoint.into();
+            return Err(SetupError::Bind { endpoint, error: BindError::InUse });
+        }
+        let place = Place::Inproc(endpoint.into());
+        let bound = self.bound.insert(Bound { place, socket: key, insecure: false });
+        self.names.insert(endpoint.into(), bound);
+        self.note_bound(key, bound, endpoint)?;
+        self.attempt_pending(endpoint);
+        self.arm_timer();
+        Ok(endpoint.into())
+    }
+
+    fn note_bound(
+        &mut self,
+        key: SocketKey,
+        bound: ListenerKey,
+        endpoint: &str,
+    ) -> Result<(), SetupError> {
         let socket = self.open_socket(key)?;
         socket.listeners.push(bound);
-        socket.last_endpoint.clone_from(&real);
-        self.tell(key, EventKind::Listening, &real);
-        Ok(real)
+        socket.last_endpoint = endpoint.into();
+        self.tell(key, EventKind::Listening, endpoint);
+        Ok(())
     }
 
     /// Stop listening; peers already accepted stay.
@@ -53,7 +85,7 @@ impl<B: Buffer> Context<B> {
     /// [`SetupError::NotThere`].
     pub fn unbind(&mut self, key: SocketKey, endpoint: &str) -> Result<(), SetupError> {
         let listeners = self.open_socket(key)?.listeners.clone();
-        let is_there = |bound: &ListenerKey| self.bound[*bound].listener.endpoint() == endpoint;
+        let is_there = |bound: &ListenerKey| self.bound[*bound].place.endpoint() == endpoint;
         let Some(bound) = listeners.into_iter().find(is_there) else {
             return Err(SetupError::NotThere { endpoint: endpoint.into() });
         };
@@ -63,11 +95,17 @@ impl<B: Buffer> Context<B> {
     }
 
     pub(super) fn forget_listener(&mut self, key: ListenerKey) {
-        if let Some(bound) = self.bound.remove(key) {
-            // NB: a forked child may hold the descriptor open, and what is open stays in
-            // the poller. One that rests is not there.
-            let _ = self.poller.remove(bound.listener.as_fd());
-            self.tell(bound.socket, EventKind::Closed, bound.listener.endpoint());
+        let Some(bound) = self.bound.remove(key) else {
+            return;
+        };
+        self.tell(bound.socket, EventKind::Closed, bound.place.endpoint());
+        match bound.place {
+            Place::Listener(listener) => {
+                // NB: a forked child may hold the descriptor open, and what is open stays
+                // in the poller. One that rests is not there.
+                let _ = self.poller.remove(listener.as_fd());
+            }
+            Place::Inproc(endpoint) => drop(self.names.remove(&endpoint)),
         }
     }
 
@@ -143,9 +181,11 @@ impl<B: Buffer> Context<B> {
             return;
         }
         self.sockets[socket].remove_up(&mut self.links, key);
+        let endpoint = self.links[key].endpoint.clone();
+        self.sockets[socket].link_ended(key, &endpoint);
         self.bound_draining(key, linger.unwrap_or(MAX_DRAINING));
         self.watch(key);
         self.spill(socket);
-        self.wake(socket);
+        self.wake_senders(socket);
     }
 }

@@ -1,28 +1,9 @@
-//! Why a call of a context fails.
+//! Why a socket cannot be set up.
 
 use std::fmt;
 
-use crate::link::{BindError, EndpointError, OutOfMemory};
+use crate::link::{BindError, EndpointError};
 use crate::socket::OptionError;
-
-/// Why a message cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecvFault {
-    Closed,
-    /// The type of the socket does not allow it.
-    Misuse(&'static str),
-    /// The next message has several parts; it was left where it is.
-    Multipart {
-        num_parts: usize,
-    },
-    OutOfMemory,
-}
-
-impl From<OutOfMemory> for RecvFault {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
-}
 
 /// Why a socket cannot be opened, bound or connected.
 #[derive(Debug)]

@@ -1,14 +1,15 @@
 //! Links come, come up, and go.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::monitor::fault_of;
-use super::{Context, Due};
-use crate::link::{Buffer, Closed, Guard, Link, Origin, Phase, Stream};
+use super::{Bound, Context, Due, Place};
+use crate::link::{Buffer, Closed, Endpoint, Guard, Link, Origin, Phase, Stream};
 use crate::socket::{
-    ConnectorKey, EventKind, Heartbeat, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
+    ConnectorKey, EventKind, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
 };
 use crate::zmtp::{self, Role};
 
@@ -24,11 +25,14 @@ impl<B: Buffer> Context<B> {
                 return;
             };
             let socket = bound.socket;
-            match bound.listener.accept() {
+            let Place::Listener(listener) = &bound.place else {
+                return;
+            };
+            match listener.accept() {
                 Ok(Some(stream)) => self.admit(key, socket, stream),
                 Ok(None) => return,
                 Err(Errno::PERM) => {
-                    let endpoint = bound.listener.endpoint().to_string();
+                    let endpoint = listener.endpoint().to_string();
                     let socket = &mut self.sockets[socket];
                     socket.counters.num_refused += 1;
                     socket.note(&endpoint, PeerFault::OtherUser);
@@ -46,15 +50,12 @@ impl<B: Buffer> Context<B> {
     }
 
     fn admit(&mut self, key: ListenerKey, socket_key: SocketKey, stream: Stream) {
-        let endpoint = self.bound[key].listener.endpoint().to_string();
+        let endpoint = self.bound[key].place.endpoint().to_string();
         let socket = &mut self.sockets[socket_key];
-        let max_links = socket.options().max_peers + socket.connectors.len();
-        if socket.links.len() >= max_links {
-            socket.counters.num_refused += 1;
+        if !socket.admits_peer() {
             self.tell(socket_key, EventKind::Refused, &endpoint);
             return;
         }
-        socket.counters.num_accepted += 1;
         self.tell(socket_key, EventKind::Accepted, &endpoint);
         let insecure = self.bound[key].insecure;
         // Without a nonce nobody can be asked for the key.
@@ -64,19 +65,16 @@ impl<B: Buffer> Context<B> {
     }
 
     fn rest_listener(&mut self, key: ListenerKey) {
-        use std::os::fd::AsFd;
-
-        let fd = self.bound[key].listener.as_fd();
-        if self.poller.remove(fd).is_ok() {
+        if let Place::Listener(listener) = &self.bound[key].place
+            && self.poller.remove(listener.as_fd()).is_ok()
+        {
             self.timers.insert(Self::after(ACCEPT_PAUSE), Due::Accept(key));
         }
     }
 
     pub(super) fn resume_listener(&mut self, key: ListenerKey) {
-        use std::os::fd::AsFd;
-
-        if let Some(bound) = self.bound.get(key)
-            && self.poller.add_listener(key, bound.listener.as_fd()).is_err()
+        if let Some(Bound { place: Place::Listener(listener), .. }) = self.bound.get(key)
+            && self.poller.add_listener(key, listener.as_fd()).is_err()
         {
             self.timers.insert(Self::after(ACCEPT_PAUSE), Due::Accept(key));
         }
@@ -89,6 +87,10 @@ impl<B: Buffer> Context<B> {
         };
         connector.timer = None;
         let (socket, insecure) = (connector.socket, connector.insecure);
+        if let Endpoint::Inproc(_) = connector.endpoint {
+            self.attempt_inproc(key);
+            return;
+        }
         let kernel = self.sockets[socket].options().kernel();
         let attempt = connector.attempt(&kernel);
         let guarded =
@@ -118,10 +120,16 @@ impl<B: Buffer> Context<B> {
         }
     }
 
-    fn put_off(&mut self, key: ConnectorKey) {
+    pub(super) fn put_off(&mut self, key: ConnectorKey) {
         let Some(connector) = self.connectors.get_mut(key) else {
             return;
         };
+        if let Endpoint::Inproc(_) = connector.endpoint
+            && !self.names.contains_key(&connector.endpoint.to_string())
+        {
+            // Binding the name will tell.
+            return;
+        }
         let socket = &mut self.sockets[connector.socket];
         socket.counters.num_retries += 1;
         let options = socket.options();
@@ -150,30 +158,10 @@ impl<B: Buffer> Context<B> {
         endpoint: String,
     ) -> Option<LinkKey> {
         let socket = &mut self.sockets[socket_key];
-        let options = socket.options();
-        let mut link = Link::new(
-            stream,
-            connecting,
-            socket.kind(),
-            &options.routing_id,
-            options.limits(),
-            options.marks(),
-        );
+        let mut link = Link::new(stream, connecting, socket.link_options());
         link.protect(guard);
-        let deadline = Self::after(options.handshake_timeout);
-        let key = self.links.insert(Peer {
-            link,
-            socket: socket_key,
-            origin,
-            endpoint,
-            is_announced: false,
-            is_refused: false,
-            is_ready: false,
-            is_dirty: false,
-            watched: (false, false),
-            timer: None,
-            heartbeat: Heartbeat::default(),
-        });
+        let deadline = Self::after(socket.options().handshake_timeout);
+        let key = self.links.insert(Peer::new(link, socket_key, origin, endpoint));
         self.links[key].timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
         socket.links.push(key);
         self.watch(key);
@@ -190,14 +178,17 @@ impl<B: Buffer> Context<B> {
             let reason = "routing id starts with a zero byte";
             return Err(zmtp::Error::refused(reason).into());
         }
-        if let Some(holder) = self.sockets[socket_key].holder(&id) {
-            // Its end may be known to the kernel and not yet to us.
-            if !self.links[holder].link.is_hung_up() {
+        if let Some((holder, reason)) = self.sockets[socket_key].holder(&id) {
+            if self.sockets[socket_key].options().router_handover {
+                self.link_down(holder, Closed::Eof);
+            } else if self.links[holder].link.is_hung_up() {
+                // Its end is known to the kernel, and was not yet to us.
+                self.write_lost(holder, Closed::Eof);
+            } else {
                 self.sockets[socket_key].counters.num_refused += 1;
                 self.links[key].is_refused = true;
-                return Err(zmtp::Error::refused("routing id is in use").into());
+                return Err(zmtp::Error::refused(reason).into());
             }
-            self.write_lost(holder, Closed::Eof);
         }
         let Some(peer) = self.links.get_mut(key) else {
             return Ok(());
@@ -210,10 +201,14 @@ impl<B: Buffer> Context<B> {
         {
             connector.succeeded();
         }
-        self.sockets[socket_key].add_up(&mut self.links, key);
+        let added = self.sockets[socket_key].add_up(&mut self.links, key);
         self.tell_link(key, EventKind::Connected, None);
+        if added.is_err() {
+            return Err(zmtp::Error::OutOfMemory { size: 0 }.into());
+        }
+        self.mark_dirty(key);
         self.spill(socket_key);
-        self.wake(socket_key);
+        self.wake_senders(socket_key);
         Ok(())
     }
 
@@ -241,7 +236,7 @@ impl<B: Buffer> Context<B> {
         self.sockets[socket].remove_up(&mut self.links, key);
         self.links[key].link.sever();
         self.spill(socket);
-        self.wake(socket);
+        self.wake_senders(socket);
         self.watch(key);
     }
 
@@ -273,17 +268,21 @@ impl<B: Buffer> Context<B> {
             (false, true) => EventKind::Refused,
             (false, false) => EventKind::HandshakeFailed,
         };
+        let twin = peer.twin.take();
+        let endpoint = peer.endpoint.clone();
         let socket = &mut self.sockets[socket_key];
         socket.remove_up(&mut self.links, key);
+        socket.link_ended(key, &endpoint);
         if !announced && !is_connecting {
             socket.counters.num_handshakes_failed += 1;
         }
         if let Closed::Protocol(_) = closed {
             socket.counters.num_protocol_errors += 1;
         }
+        let seen_by_twin = as_peer_sees(&closed);
         let fault = fault_of(closed, socket.options().handshake_timeout);
         if let Some(fault) = &fault {
-            socket.note(&self.links[key].endpoint, fault.clone());
+            socket.note(&endpoint, fault.clone());
         }
         if !is_connecting {
             self.tell_link(key, event, fault);
@@ -296,8 +295,11 @@ impl<B: Buffer> Context<B> {
             self.put_off(connector);
         }
         self.spill(socket_key);
-        self.wake(socket_key);
+        self.wake_senders(socket_key);
         self.finish_if_done(socket_key);
+        if let Some(twin) = twin {
+            self.link_down(twin, seen_by_twin);
+        }
     }
 
     /// Remove a closed link once nothing is left to take from it.
@@ -319,5 +321,15 @@ impl<B: Buffer> Context<B> {
             peer.timer = None;
             self.link_down(key, Closed::Overdue);
         }
+    }
+}
+
+/// What the other half of a link within the context sees of its end.
+fn as_peer_sees(closed: &Closed) -> Closed {
+    match closed {
+        Closed::Protocol(zmtp::Error::Refused { reason }) if !reason.starts_with("peer ") => {
+            zmtp::Error::refused(format!("peer refused: {reason}")).into()
+        }
+        _ => Closed::Eof,
     }
 }

@@ -1,15 +1,28 @@
 //! Messages in and out of sockets.
 
-use super::{Context, FLUSH_COST, RecvFault};
+use super::{Context, FLUSH_COST};
 use crate::link::{Buffer, Message};
-use crate::socket::{LinkKey, SendFault, Sent, SocketKey, State, addressed};
+use crate::socket::{
+    LinkKey, Links, RecvFault, SendFault, Sent, Socket, SocketKey, State, TopicFault,
+};
 use crate::zmtp::SocketType;
+
+/// A way in which a socket accepts a message.
+trait Accept<B: Buffer>:
+    Fn(&mut Socket<B>, &mut Links<B>, Message<B>) -> Result<Sent, (SendFault, Message<B>)>
+{
+}
+
+impl<B: Buffer, F> Accept<B> for F where
+    F: Fn(&mut Socket<B>, &mut Links<B>, Message<B>) -> Result<Sent, (SendFault, Message<B>)>
+{
+}
 
 impl<B: Buffer> Context<B> {
     /// Accept a message, if a peer has room for it or none is there yet.
     ///
     /// It is written by [`Self::flush`] or [`Self::run_once`], or at once when much has
-    /// gathered.
+    /// gathered. A message of an XSUB that is a subscription changes what it takes.
     ///
     /// # Errors
     ///
@@ -20,16 +33,45 @@ impl<B: Buffer> Context<B> {
         key: SocketKey,
         message: Message<B>,
     ) -> Result<(), (SendFault, Message<B>)> {
+        let socket = self.sockets.get(key);
+        if let Some(socket) = socket
+            && let Some((subscribe, topic)) = socket.as_subscription(&message)
+        {
+            return self.send_subscription(key, subscribe, &topic, message);
+        }
+        self.submit(key, message, Socket::send)
+    }
+
+    /// Accept a message that overtakes all others that are queued and not begun.
+    ///
+    /// # Errors
+    ///
+    /// The reason, and the message.
+    pub fn try_send_urgent(
+        &mut self,
+        key: SocketKey,
+        message: Message<B>,
+    ) -> Result<(), (SendFault, Message<B>)> {
+        self.submit(key, message, Socket::send_urgent)
+    }
+
+    #[inline]
+    fn submit(
+        &mut self,
+        key: SocketKey,
+        message: Message<B>,
+        accept: impl Accept<B>,
+    ) -> Result<(), (SendFault, Message<B>)> {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Err((SendFault::Closed, message));
         };
-        match socket.send(&mut self.links, message) {
+        match accept(socket, &mut self.links, message) {
             Ok(sent) => {
-                self.note_sent(sent);
+                self.note_sent(key, sent);
                 Ok(())
             }
             Err((full @ SendFault::Full { .. }, message)) => {
-                self.try_send_again(key, full, message)
+                self.submit_again(key, full, message, accept)
             }
             Err(refused) => Err(refused),
         }
@@ -37,11 +79,12 @@ impl<B: Buffer> Context<B> {
 
     /// Make room by writing what waits, then try once more.
     #[cold]
-    fn try_send_again(
+    fn submit_again(
         &mut self,
         key: SocketKey,
         full: SendFault,
         message: Message<B>,
+        accept: impl Accept<B>,
     ) -> Result<(), (SendFault, Message<B>)> {
         if self.dirty.is_empty() {
             return Err((full, message));
@@ -51,20 +94,45 @@ impl<B: Buffer> Context<B> {
             return Err((SendFault::Closed, message));
         };
         // NB: it stays starved: another sender may wait for room that this did not find.
-        let sent = socket.send(&mut self.links, message)?;
-        self.note_sent(sent);
+        let sent = accept(socket, &mut self.links, message)?;
+        self.note_sent(key, sent);
         Ok(())
     }
 
     #[inline]
-    fn note_sent(&mut self, sent: Sent) {
-        let Sent::Queued(key) = sent else {
-            return;
-        };
+    fn note_sent(&mut self, socket: SocketKey, sent: Sent) {
+        match sent {
+            Sent::Queued(key) => self.note_queued(key),
+            Sent::Fanned => self.note_fanned(socket),
+            Sent::Requested(key) => {
+                self.drop_stale(socket);
+                if let Some(key) = key {
+                    self.note_queued(key);
+                }
+            }
+            Sent::Waiting | Sent::Dropped => {}
+        }
+    }
+
+    #[inline]
+    fn note_queued(&mut self, key: LinkKey) {
         self.mark_dirty(key);
         let link = &self.links[key].link;
         if link.outbox.cost() >= FLUSH_COST && !link.wants_write() {
             self.flush_link(key);
+        }
+    }
+
+    fn note_fanned(&mut self, key: SocketKey) {
+        let fanned = self.sockets[key].take_fanned();
+        for &link in &fanned {
+            // NB: writing to one may end another.
+            if self.links.contains_key(link) {
+                self.note_queued(link);
+            }
+        }
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.give_fanned(fanned);
         }
     }
 
@@ -105,19 +173,38 @@ impl<B: Buffer> Context<B> {
         if socket.state != State::Open {
             return Err(RecvFault::Closed);
         }
-        if !socket.kind().receives() {
-            return Err(RecvFault::Misuse("a PUSH socket cannot receive"));
+        let Some((message, link)) = socket.recv(&mut self.links)? else {
+            return self.try_recv_again(key);
+        };
+        self.note_taken(key, link);
+        Ok(Some(message))
+    }
+
+    /// Messages may wait in this very context to be moved.
+    #[cold]
+    fn try_recv_again(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
+        if self.dirty.is_empty() {
+            return Ok(None);
         }
-        let Some((message, link)) = socket.recv(&mut self.links) else {
+        self.flush();
+        let socket = self.sockets.get_mut(key).ok_or(RecvFault::Closed)?;
+        let Some((message, link)) = socket.recv(&mut self.links)? else {
             return Ok(None);
         };
-        let message = if socket.kind() == SocketType::Router {
-            addressed(self.links[link].link.peer_routing_id(), message)
-        } else {
-            Ok(message)
-        };
-        self.after_recv(key, link);
-        Ok(Some(message?))
+        self.note_taken(key, link);
+        Ok(Some(message))
+    }
+
+    #[inline]
+    fn note_taken(&mut self, key: SocketKey, link: Option<LinkKey>) {
+        match link {
+            Some(link) => self.after_recv(key, link),
+            None => self.after_notice(key),
+        }
+        if matches!(self.sockets[key].kind(), SocketType::Req | SocketType::Rep) {
+            // It is the owner's turn to send.
+            self.wake_senders(key);
+        }
     }
 
     /// Take the next message if it has one part.
@@ -128,19 +215,72 @@ impl<B: Buffer> Context<B> {
     #[inline]
     pub fn try_recv_single(&mut self, key: SocketKey) -> Result<Option<B>, RecvFault> {
         let socket = self.sockets.get(key).ok_or(RecvFault::Closed)?;
-        let extra = usize::from(socket.kind() == SocketType::Router);
-        match socket.peek(&self.links) {
-            Some(message) if message.parts().len() + extra > 1 => {
-                let num_parts = message.parts().len() + extra;
-                return Err(RecvFault::Multipart { num_parts });
-            }
-            _ => {}
+        let num_parts = socket.num_next_parts(&self.links);
+        if num_parts > 1 {
+            return Err(RecvFault::Multipart { num_parts });
         }
         match self.try_recv(key)? {
             Some(Message::Single(part)) => Ok(Some(part)),
-            // The peeked message is the one that is taken, and it has one part.
+            // The message that is taken is the one that was looked at, and has one part.
             Some(Message::Multi(parts)) => Ok(parts.into_iter().next()),
             None => Ok(None),
         }
+    }
+
+    /// Drop the replies to a request that nobody waits for any more.
+    fn drop_stale(&mut self, key: SocketKey) {
+        while let Some(link) = self.sockets[key].first_ready() {
+            self.links[link].link.clear_inbox();
+            self.sockets[key].set_ready(&mut self.links, link, false);
+            self.after_recv(key, link);
+        }
+    }
+
+    /// Take, or take no more, what starts with `topic`, and tell the peers.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicFault`].
+    pub fn change_topic(
+        &mut self,
+        key: SocketKey,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), TopicFault> {
+        let socket = self.sockets.get_mut(key).ok_or(TopicFault::Closed)?;
+        if !socket.change_topic(subscribe, topic)? {
+            return Ok(());
+        }
+        for link in socket.up().to_vec() {
+            let Some(peer) = self.links.get_mut(link) else {
+                continue;
+            };
+            peer.link.push_subscription(subscribe, topic).map_err(|_| TopicFault::OutOfMemory)?;
+            self.flush_link(link);
+        }
+        Ok(())
+    }
+
+    fn send_subscription(
+        &mut self,
+        key: SocketKey,
+        subscribe: bool,
+        topic: &[u8],
+        message: Message<B>,
+    ) -> Result<(), (SendFault, Message<B>)> {
+        match self.change_topic(key, subscribe, topic) {
+            // What is not there cannot be missed.
+            Ok(()) | Err(TopicFault::NotSubscribed) => Ok(()),
+            Err(fault) => Err((fault.into(), message)),
+        }
+    }
+
+    /// Peers that a message starting with `topic` would go to.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicFault`].
+    pub fn num_subscribers(&mut self, key: SocketKey, topic: &[u8]) -> Result<usize, TopicFault> {
+        self.sockets.get_mut(key).ok_or(TopicFault::Closed)?.num_subscribers(topic)
     }
 }

@@ -5,13 +5,14 @@ mod connector;
 mod endpoints;
 mod error;
 mod heartbeat;
+mod inproc;
 mod lifecycle;
 mod messages;
 mod monitor;
 mod poller;
 mod reactor;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ use crate::socket::{
 use crate::timers::Timers;
 use crate::zmtp::{Key, SocketType};
 use connector::Connector;
-pub use error::{RecvFault, SetupError};
+pub use error::SetupError;
 use poller::{Poller, Ready};
 
 /// Read at most this much at once, so that what is read is still in the cache when it is
@@ -54,10 +55,27 @@ enum Due {
 }
 
 struct Bound {
-    listener: Listener,
+    place: Place,
     socket: SocketKey,
     /// Its peers are not asked for the key.
     insecure: bool,
+}
+
+/// Where a socket listens.
+enum Place {
+    Listener(Listener),
+    /// A name within the context.
+    Inproc(String),
+}
+
+impl Place {
+    /// The endpoint really bound.
+    fn endpoint(&self) -> &str {
+        match self {
+            Self::Listener(listener) => listener.endpoint(),
+            Self::Inproc(endpoint) => endpoint,
+        }
+    }
 }
 
 /// Owns sockets and moves their bytes when told to.
@@ -93,6 +111,8 @@ pub struct Context<B: Buffer> {
     sockets: SlotMap<SocketKey, Socket<B>>,
     links: Links<B>,
     bound: SlotMap<ListenerKey, Bound>,
+    /// Endpoints within the context that are bound.
+    names: HashMap<String, ListenerKey>,
     connectors: SlotMap<ConnectorKey, Connector>,
     timers: Timers<Due>,
     dirty: Vec<LinkKey>,
@@ -116,6 +136,7 @@ impl<B: Buffer> Context<B> {
             sockets: SlotMap::with_key(),
             links: SlotMap::with_key(),
             bound: SlotMap::with_key(),
+            names: HashMap::new(),
             connectors: SlotMap::with_key(),
             timers: Timers::new(),
             dirty: Vec::new(),
@@ -174,11 +195,38 @@ impl<B: Buffer> Context<B> {
         socket.is_none_or(|socket| socket.state != State::Open || socket.is_readable())
     }
 
-    /// Whether a sender that waited should try again.
+    /// Whether a small message would be accepted, or refused for good, at once.
     #[must_use]
     pub fn is_writable(&self, key: SocketKey) -> bool {
         let socket = self.sockets.get(key);
-        socket.is_none_or(|socket| socket.state != State::Open || socket.has_room(&self.links))
+        socket.is_none_or(|socket| socket.state != State::Open || socket.can_send(&self.links))
+    }
+
+    /// Whether a sender that finds no room is told so, rather than made to wait.
+    #[must_use]
+    pub fn fails_when_full(&self, key: SocketKey) -> bool {
+        self.sockets.get(key).is_some_and(Socket::fails_when_full)
+    }
+
+    /// Whether the socket was closed.
+    #[must_use]
+    pub fn is_closed_for_owner(&self, key: SocketKey) -> bool {
+        self.sockets.get(key).is_none_or(|socket| socket.state != State::Open)
+    }
+
+    /// Note that somebody waits until [`Self::is_writable`] may hold again.
+    pub fn want_room(&mut self, key: SocketKey) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.want_room(&mut self.links);
+        }
+    }
+
+    /// Whether those who wait to send should try again, for which this is asked once.
+    pub fn take_relief(&mut self, key: SocketKey) -> bool {
+        match self.sockets.get_mut(key) {
+            Some(socket) if socket.state == State::Open => std::mem::take(&mut socket.has_relief),
+            _ => true,
+        }
     }
 
     /// Whether [`Self::take_woken`] would give any.
@@ -204,6 +252,15 @@ impl<B: Buffer> Context<B> {
         {
             socket.is_woken = true;
             self.woken.push(key);
+        }
+    }
+
+    /// Wake those who wait to send.
+    fn wake_senders(&mut self, key: SocketKey) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.has_relief = true;
+            socket.is_starved = false;
+            self.wake(key);
         }
     }
 

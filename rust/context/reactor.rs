@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::poller::{Ready, Source};
 use super::{Context, Due};
-use crate::link::{Buffer, Closed, Phase};
+use crate::link::{Buffer, Closed, Phase, Written};
 use crate::socket::{LinkKey, SocketKey, State};
+use crate::zmtp::SocketType;
 
 impl<B: Buffer> Context<B> {
     /// Write what was accepted, wait for at most `timeout` (`None`: no bound) until
@@ -105,14 +106,37 @@ impl<B: Buffer> Context<B> {
             return Ok(());
         };
         let socket = &mut self.sockets[socket_key];
-        if socket.state != State::Open || !peer.is_announced || !socket.kind().receives() {
+        let is_idle = socket.state != State::Open || !peer.is_announced;
+        if is_idle || socket.kind() == SocketType::Push {
             return peer.link.skip_messages();
         }
-        if peer.link.peek().is_some() {
+        loop {
+            socket.sift(&mut self.links, key)?;
+            let link = &mut self.links[key].link;
+            // NB: a pattern that keeps little makes room for what is held back.
+            if !link.has_stash() || !link.inbox_is_low() || link.has_fresh() {
+                break;
+            }
+            link.parse_stash()?;
+        }
+        let is_new = self.links[key].link.peek().is_some();
+        if is_new {
             socket.set_ready(&mut self.links, key, true);
+        }
+        if is_new || matches!(socket.kind(), SocketType::Pub | SocketType::XPub) {
             self.wake(socket_key);
         }
         Ok(())
+    }
+
+    /// Judge what a link received, and end it if that was wrong.
+    pub(super) fn deliver_or_end(&mut self, key: LinkKey) {
+        let Some(socket) = self.links.get(key).map(|peer| peer.socket) else {
+            return;
+        };
+        if let Err(closed) = self.deliver(key, socket) {
+            self.link_down(key, closed);
+        }
     }
 
     /// A message was taken from a link: go on with what its full inbox held up.
@@ -124,6 +148,8 @@ impl<B: Buffer> Context<B> {
         }
         if peer.link.has_stash() {
             self.parse_stash(key);
+        } else if let Some(twin) = peer.twin {
+            self.transfer(twin, key);
         }
         let Some(peer) = self.links.get(key) else {
             return;
@@ -142,11 +168,27 @@ impl<B: Buffer> Context<B> {
     /// Parse what a full inbox held up, and write the answers.
     #[cold]
     fn parse_stash(&mut self, key: LinkKey) {
-        let link = &mut self.links[key].link;
-        match link.parse_stash() {
+        let peer = &mut self.links[key];
+        let socket = peer.socket;
+        let parsed = peer.link.parse_stash();
+        let sifted = self.deliver(key, socket);
+        match parsed.and(sifted) {
             Err(closed) => self.link_down(key, closed),
-            Ok(()) if !link.is_flushed() => self.flush_link(key),
+            Ok(()) if !self.links[key].link.is_flushed() => self.flush_link(key),
             Ok(()) => {}
+        }
+    }
+
+    /// The owner of an XPUB took a notice: go on with changes that waited for that.
+    pub(super) fn after_notice(&mut self, key: SocketKey) {
+        let socket = &mut self.sockets[key];
+        if !socket.may_resume_sifting() {
+            return;
+        }
+        socket.resume_sifting();
+        for link in socket.links.clone() {
+            self.deliver_or_end(link);
+            self.watch(link);
         }
     }
 
@@ -155,29 +197,31 @@ impl<B: Buffer> Context<B> {
         let Some(peer) = self.links.get_mut(key) else {
             return;
         };
-        let socket_key = peer.socket;
+        if let Some(twin) = peer.twin {
+            self.transfer(key, twin);
+            return;
+        }
         match peer.link.flush(&mut self.write_buffer) {
             Ok(written) => {
-                let socket = &mut self.sockets[socket_key];
-                socket.counters.num_messages_sent += written.num_messages;
-                socket.counters.num_bytes_sent += written.nbytes;
+                self.note_written(key, written);
                 self.watch(key);
-                self.spill(socket_key);
-                self.relieve(socket_key);
-                self.finish_if_done(socket_key);
             }
             Err(closed) => self.write_lost(key, closed),
         }
     }
 
-    fn relieve(&mut self, key: SocketKey) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if socket.is_starved && socket.has_room(&self.links) {
-            socket.is_starved = false;
-            self.wake(key);
+    /// Count what a link has sent, and use the room.
+    pub(super) fn note_written(&mut self, key: LinkKey, written: Written) {
+        let socket_key = self.links[key].socket;
+        let socket = &mut self.sockets[socket_key];
+        socket.counters.num_messages_sent += written.num_messages;
+        socket.counters.num_bytes_sent += written.nbytes;
+        self.spill(socket_key);
+        let socket = &self.sockets[socket_key];
+        if socket.makes_room(&mut self.links, key) {
+            self.wake_senders(socket_key);
         }
+        self.finish_if_done(socket_key);
     }
 
     /// Tell the poller what a link waits for.

@@ -21,6 +21,13 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     /// [`OutOfMemory`].
     fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory>;
 
+    /// Hold the same bytes once more, for another receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    fn share(&self) -> Result<Self, OutOfMemory>;
+
     /// Reserve room for a frame that is still to come.
     ///
     /// # Errors
@@ -69,6 +76,10 @@ impl Buffer for Vec<u8> {
         let mut filling = <Self as Buffer>::reserve(bytes.len())?;
         filling.extend(bytes);
         Ok(filling.finish())
+    }
+
+    fn share(&self) -> Result<Self, OutOfMemory> {
+        Self::copy_from(self)
     }
 
     fn reserve(nbytes: usize) -> Result<FillingVec, OutOfMemory> {

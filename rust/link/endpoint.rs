@@ -1,4 +1,4 @@
-//! Endpoints as users write them: `ipc://PATH` and `tcp://HOST:PORT`.
+//! Endpoints as users write them: `ipc://PATH`, `tcp://HOST:PORT` and `inproc://NAME`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -7,11 +7,19 @@ use std::path::PathBuf;
 /// The longest path that a Unix socket address holds, less its final zero.
 pub const MAX_IPC_PATH_BYTES: usize = 107;
 
+/// The longest name within a context.
+const MAX_INPROC_NAME_BYTES: usize = 255;
+
 /// Where to listen or to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     Ipc(PathBuf),
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// A name within one context.
+    Inproc(String),
 }
 
 /// A text that is no endpoint.
@@ -54,8 +62,16 @@ impl Endpoint {
                 _ => Ok(Self::Ipc(path.into())),
             };
         }
+        if let Some(name) = text.strip_prefix("inproc://") {
+            return match name.len() {
+                0 => fail("the name is empty"),
+                1..=MAX_INPROC_NAME_BYTES if !name.contains('\0') => Ok(Self::Inproc(name.into())),
+                1..=MAX_INPROC_NAME_BYTES => fail("the name holds a zero byte"),
+                _ => fail("the name has more than 255 bytes"),
+            };
+        }
         let Some(address) = text.strip_prefix("tcp://") else {
-            return fail("must start with ipc:// or tcp://");
+            return fail("must start with ipc://, tcp:// or inproc://");
         };
         if address.contains('\0') {
             return fail("the host holds a zero byte");
@@ -93,6 +109,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ipc(path) => write!(f, "ipc://{}", path.display()),
+            Self::Inproc(name) => write!(f, "inproc://{name}"),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
         }
@@ -105,7 +122,9 @@ mod tests {
 
     #[test]
     fn endpoints_print_as_they_are_written() {
-        for text in ["ipc:///tmp/a.ipc", "ipc://b", "tcp://127.0.0.1:0", "tcp://[::1]:5555"] {
+        for text in
+            ["ipc:///tmp/a.ipc", "ipc://b", "inproc://a", "tcp://127.0.0.1:0", "tcp://[::1]:5555"]
+        {
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
         }
     }
@@ -119,6 +138,9 @@ mod tests {
             "ipc://@x",
             "ipc://*",
             "ipc://a\0b",
+            "inproc://",
+            "inproc://a\0b",
+            &format!("inproc://{}", "x".repeat(256)),
             &long,
             "tcp://",
             "tcp://h",

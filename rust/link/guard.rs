@@ -117,9 +117,10 @@ impl<B: Buffer> Link<B> {
             let wanted = (GREETING_BYTES - self.greeting.len()).min(input.len());
             self.greeting.extend_from_slice(&input[..wanted]);
             *input = &input[wanted..];
-            if self.guard.mechanism().check(&self.greeting)?.is_none() {
+            let Some(minor) = self.guard.mechanism().check(&self.greeting)? else {
                 return Ok(false);
-            }
+            };
+            self.peer_minor = minor;
             if let Guard::Proving(handshake) = &mut self.guard {
                 handshake.begin(&self.greeting, &mut self.control);
             }
@@ -134,7 +135,7 @@ impl<B: Buffer> Link<B> {
             self.control_at = 0;
             self.guard = Guard::Sealed(Box::new(Sealed { sealer, opener, wire, wire_at: 0 }));
         }
-        encode_ready(&mut self.control, self.kind, &self.routing_id);
+        encode_ready(&mut self.control, self.options.kind, &self.options.routing_id);
         self.phase = Phase::Handshake;
         Ok(true)
     }

@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{Buffer, Closed, Filling, Item, Link, Phase};
-use crate::zmtp::{Command, Error, encode_pong};
+use super::{Buffer, Closed, Filling, Item, Link, Message, Overflow, Phase};
+use crate::zmtp::{Command, Error, SocketType, encode_pong};
 
 /// A frame of which at least this much is missing is read straight into its buffer.
 const DIRECT_READ_BYTES: usize = 32 << 10;
@@ -88,8 +88,44 @@ impl<B: Buffer> Link<B> {
     }
 
     #[inline]
-    pub(super) fn has_inbox_room(&self) -> bool {
-        self.marks.admit(self.inbox.len(), self.inbox_cost, 0)
+    pub(crate) fn has_inbox_room(&self) -> bool {
+        self.options.overflow != Overflow::Wait || self.inbox_admits(0)
+    }
+
+    #[inline]
+    fn inbox_admits(&self, cost: usize) -> bool {
+        self.options.inbox.admit(self.inbox.len(), self.inbox_cost, cost)
+    }
+
+    /// Take a message in, or drop one where there are too many.
+    #[inline]
+    pub(crate) fn accept(&mut self, message: Message<B>) {
+        self.received.0 += 1;
+        self.received.1 += message.nbytes() as u64;
+        let cost = message.cost();
+        if self.options.overflow != Overflow::Wait && !self.make_inbox_room(cost) {
+            return;
+        }
+        self.inbox_cost += cost;
+        self.inbox.push_back(message);
+        self.num_fresh += 1;
+    }
+
+    /// Drop what the policy says; `false` if that is the new message.
+    fn make_inbox_room(&mut self, cost: usize) -> bool {
+        while !self.inbox_admits(cost) {
+            self.num_dropped += 1;
+            let oldest = match self.options.overflow {
+                Overflow::DropOld => self.inbox.pop_front(),
+                Overflow::DropNew | Overflow::Wait => None,
+            };
+            let Some(oldest) = oldest else {
+                return false;
+            };
+            self.inbox_cost -= oldest.cost();
+            self.num_fresh = self.num_fresh.min(self.inbox.len());
+        }
+        true
     }
 
     fn parse(&mut self, input: &mut &[u8]) -> Result<(), Closed> {
@@ -100,10 +136,7 @@ impl<B: Buffer> Link<B> {
                 Some(Item::Message(message))
                     if matches!(self.phase, Phase::Up | Phase::Draining) =>
                 {
-                    self.received.0 += 1;
-                    self.received.1 += message.nbytes() as u64;
-                    self.inbox_cost += message.cost();
-                    self.inbox.push_back(message);
+                    self.accept(message);
                 }
                 Some(Item::Message(_)) => {
                     let offset = self.assembler.offset();
@@ -115,6 +148,11 @@ impl<B: Buffer> Link<B> {
         Ok(())
     }
 
+    /// Tell that the last message is none that the socket can take.
+    pub(crate) fn malformed(&self, reason: &'static str) -> Error {
+        Error::malformed(self.assembler.offset(), reason)
+    }
+
     fn on_command(&mut self, body: &[u8]) -> Result<(), Error> {
         let offset = self.assembler.offset();
         match Command::parse(body, offset)? {
@@ -122,8 +160,8 @@ impl<B: Buffer> Link<B> {
                 return Err(Error::malformed(offset, "second READY"));
             }
             Command::Ready(ready) => {
-                if !self.kind.accepts(ready.socket_type) {
-                    return Err(Error::refused(self.kind.refusal(ready.socket_type)));
+                if !self.options.kind.accepts(ready.socket_type) {
+                    return Err(Error::refused(self.options.kind.refusal(ready.socket_type)));
                 }
                 self.peer_routing_id = ready.identity.into();
                 self.phase = Phase::Up;
@@ -139,8 +177,33 @@ impl<B: Buffer> Link<B> {
                     encode_pong(&mut self.control, context);
                 }
             }
+            Command::Subscribe(topic) => self.on_subscription(true, topic)?,
+            Command::Cancel(topic) => self.on_subscription(false, topic)?,
             Command::Pong | Command::Unknown => {}
         }
+        Ok(())
+    }
+
+    /// Take a subscription in as the message that it was before ZMTP 3.1.
+    fn on_subscription(&mut self, subscribe: bool, topic: &[u8]) -> Result<(), Error> {
+        let offset = self.assembler.offset();
+        if !matches!(self.options.kind, SocketType::Pub | SocketType::XPub) {
+            return Err(Error::malformed(
+                offset,
+                if subscribe {
+                    "SUBSCRIBE to a socket that does not publish"
+                } else {
+                    "CANCEL to a socket that does not publish"
+                },
+            ));
+        }
+        if !matches!(self.phase, Phase::Up | Phase::Draining) {
+            return Err(Error::malformed(offset, "SUBSCRIBE before READY"));
+        }
+        let text = [&[u8::from(subscribe)], topic].concat();
+        let part =
+            B::copy_from(&text).map_err(|_| Error::OutOfMemory { size: text.len() as u64 })?;
+        self.accept(Message::Single(part));
         Ok(())
     }
 
@@ -149,8 +212,7 @@ impl<B: Buffer> Link<B> {
         loop {
             // NB: what is held back may end amid a frame, so it cannot just be dropped.
             let parsed = self.parse_stash();
-            self.inbox.clear();
-            self.inbox_cost = 0;
+            self.clear_inbox();
             parsed?;
             if self.stash.is_empty() {
                 return Ok(());

@@ -97,6 +97,8 @@ impl Listener {
         match endpoint {
             Endpoint::Ipc(path) => Self::bind_ipc(path, options),
             Endpoint::Tcp { host, port } => Self::bind_tcp(host, *port, options),
+            // A name has no descriptor: the context keeps it.
+            Endpoint::Inproc(_) => Err(BindError::System(Errno::ADDRNOTAVAIL.into())),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::slice;
 
+use super::{Buffer, OutOfMemory};
+
 /// What a part costs besides its payload when a queue's bytes are counted: the object
 /// that holds it and its place in the queue (measured: CPython 3.11 takes 33 bytes,
 /// rounded up to 16, and a queue entry 32, doubled while the queue grows).
@@ -53,5 +55,22 @@ impl<B: AsRef<[u8]>> Message<B> {
     #[inline]
     pub fn cost(&self) -> usize {
         self.nbytes() + self.parts().len() * PART_OVERHEAD_BYTES
+    }
+}
+
+impl<B: Buffer> Message<B> {
+    /// Hold the same message once more, for another receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    #[inline]
+    pub fn share(&self) -> Result<Self, OutOfMemory> {
+        match self {
+            Self::Single(part) => part.share().map(Self::Single),
+            Self::Multi(parts) => {
+                parts.iter().map(Buffer::share).collect::<Result<_, _>>().map(Self::Multi)
+            }
+        }
     }
 }

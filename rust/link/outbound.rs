@@ -4,8 +4,7 @@ use std::io::IoSlice;
 
 use rustix::io::Errno;
 
-use super::outbox::Written;
-use super::{Buffer, Closed, Guard, Link, Phase, Stream};
+use super::{Buffer, Closed, Guard, Link, Phase, Stream, Written};
 
 impl<B: Buffer> Link<B> {
     /// The stream became writable: a connection is made, or the kernel has room.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use super::Message;
 use crate::zmtp::{encode_header, header_len};
@@ -37,6 +38,17 @@ impl Marks {
     }
 }
 
+/// What becomes of a message that a full queue does not admit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is not taken: who gives it waits.
+    Wait,
+    /// It is dropped.
+    DropNew,
+    /// The oldest ones are dropped until it fits.
+    DropOld,
+}
+
 /// Messages written so far by one call.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -51,6 +63,9 @@ pub struct Outbox<B> {
     cost: usize,
     /// Bytes of the first message's frames that are gone.
     written: usize,
+    /// Where the urgent messages are; what stands before them is begun, or came back.
+    urgent: Range<usize>,
+    urgent_cost: usize,
 }
 
 enum Piece<'a> {
@@ -64,7 +79,7 @@ enum Piece<'a> {
 
 impl<B: AsRef<[u8]>> Outbox<B> {
     pub(crate) fn new() -> Self {
-        Self { queue: VecDeque::new(), cost: 0, written: 0 }
+        Self { queue: VecDeque::new(), cost: 0, written: 0, urgent: 0..0, urgent_cost: 0 }
     }
 
     /// Messages not yet written to their end.
@@ -93,15 +108,58 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.queue.push_back(message);
     }
 
+    /// Whether an urgent message of `extra` bytes may be taken: only others of its kind
+    /// count.
+    pub(crate) fn admits_urgent(&self, marks: &Marks, extra: usize) -> bool {
+        marks.admit(self.urgent.len(), self.urgent_cost, extra)
+    }
+
+    /// Queue a message behind the urgent ones and before all others that are not begun.
+    pub(crate) fn push_urgent(&mut self, message: Message<B>, cost: usize) {
+        if self.urgent.is_empty() {
+            let at = usize::from(self.is_amid_message());
+            self.urgent = at..at;
+        }
+        self.cost += cost;
+        self.urgent_cost += cost;
+        self.queue.insert(self.urgent.end, message);
+        self.urgent.end += 1;
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Message<B>> {
         let message = self.queue.pop_front()?;
-        self.cost -= message.cost();
+        self.note_gone(message.cost());
         self.written = 0;
         Some(message)
     }
 
+    /// The first message, of `cost` bytes, is gone.
+    #[inline]
+    fn note_gone(&mut self, cost: usize) {
+        self.cost -= cost;
+        if self.urgent.is_empty() {
+            return;
+        }
+        self.urgent.end -= 1;
+        match self.urgent.start.checked_sub(1) {
+            Some(start) => self.urgent.start = start,
+            None => self.urgent_cost -= cost,
+        }
+    }
+
+    /// Drop the oldest message that is neither begun nor urgent; `false` if there is none.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let begun = usize::from(self.is_amid_message());
+        let at = if self.urgent.is_empty() { begun } else { self.urgent.end };
+        let dropped = self.queue.remove(at);
+        self.cost -= dropped.as_ref().map_or(0, Message::cost);
+        dropped.is_some()
+    }
+
     /// Put messages back in front, in their order.
     pub(crate) fn unshift_all(&mut self, messages: VecDeque<Message<B>>) {
+        self.urgent.start += messages.len();
+        self.urgent.end += messages.len();
         self.cost += messages.iter().map(Message::cost).sum::<usize>();
         for message in messages.into_iter().rev() {
             self.queue.push_front(message);
@@ -112,6 +170,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     pub(crate) fn take_all(&mut self) -> VecDeque<Message<B>> {
         self.cost = 0;
         self.written = 0;
+        self.urgent = 0..0;
+        self.urgent_cost = 0;
         std::mem::take(&mut self.queue)
     }
 
@@ -179,10 +239,11 @@ impl<B: AsRef<[u8]>> Outbox<B> {
                 break;
             }
             self.written -= framed;
-            self.cost -= front.cost();
+            let cost = front.cost();
             done.num_messages += 1;
             done.nbytes += front.nbytes() as u64;
             self.queue.pop_front();
+            self.note_gone(cost);
         }
         done
     }
@@ -277,6 +338,26 @@ mod tests {
         let cost = message.cost();
         outbox.push(message, cost);
         assert_eq!(drain(&mut outbox, 5_000_000).len(), framed);
+    }
+
+    #[test]
+    fn urgent_messages_go_first_but_not_into_one_that_is_begun() {
+        let message = |byte| Message::Single(vec![byte; 10]);
+        let cost = message(0).cost();
+        let mut outbox = outbox(&[10, 10]);
+        let begin = |_: &[IoSlice<'_>]| Ok::<_, Infallible>(5);
+        outbox.write_batch(&mut Vec::new(), false, begin).unwrap();
+        outbox.push_urgent(message(7), cost);
+        outbox.push_urgent(message(8), cost);
+        let marks = Marks { messages: 3, nbytes: 3 * cost };
+        assert!(outbox.admits_urgent(&marks, cost) && !marks.admit(4, 4 * cost, cost));
+        assert!(!outbox.admits_urgent(&marks, cost + 1));
+        assert!(outbox.drop_oldest() && !outbox.drop_oldest());
+        let rest = |_: &[IoSlice<'_>]| Ok::<_, Infallible>(7 + 12);
+        outbox.write_batch(&mut Vec::new(), false, rest).unwrap();
+        assert_eq!((outbox.urgent.clone(), outbox.urgent_cost), (0..1, cost));
+        assert_eq!(outbox.pop(), Some(message(8)));
+        assert_eq!((outbox.urgent.clone(), outbox.urgent_cost, outbox.cost()), (0..0, 0, 0));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Assembler, Buffer, Closed, Guard, Limits, Marks, Message, Outbox, Stream};
-use crate::zmtp::{GREETING_BYTES, SocketType, encode_error, encode_greeting};
+use super::{
+    Assembler, Buffer, Closed, Guard, Limits, Marks, Message, OutOfMemory, Outbox, Overflow, Stream,
+};
+use crate::zmtp::{GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_subscription};
 
 /// How far a link has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +26,40 @@ pub enum Origin<K> {
     Connected(K),
 }
 
+/// What a link is to announce, and how much it may hold.
+#[derive(Debug, Clone)]
+pub struct LinkOptions {
+    pub kind: SocketType,
+    pub routing_id: Vec<u8>,
+    pub limits: Limits,
+    /// Of messages to be sent.
+    pub outbox: Marks,
+    /// Of messages received.
+    pub inbox: Marks,
+    /// What becomes of received messages beyond their marks; with [`Overflow::Wait`] the
+    /// stream is left alone.
+    pub overflow: Overflow,
+}
+
 /// One peer.
 pub struct Link<B: Buffer> {
     pub(super) stream: Option<Stream>,
     pub(super) phase: Phase,
-    pub(super) kind: SocketType,
-    pub(super) routing_id: Vec<u8>,
+    pub(super) options: LinkOptions,
     pub(super) greeting: Vec<u8>,
     pub(super) guard: Guard,
+    /// Of the ZMTP 3 that the peer speaks.
+    pub(super) peer_minor: u8,
+    /// The peer is a socket of the same context, and there is no stream.
+    pub(super) is_inproc: bool,
     pub(super) peer_routing_id: Vec<u8>,
     pub(super) assembler: Assembler<B>,
-    pub(super) marks: Marks,
     pub(super) inbox: VecDeque<Message<B>>,
     pub(super) inbox_cost: usize,
+    /// How many of the last messages the socket's pattern has not judged yet.
+    pub(super) num_fresh: usize,
+    /// Received and dropped because the inbox was full.
+    pub(super) num_dropped: u64,
     /// Messages parsed, and their payload bytes.
     pub(super) received: (u64, u64),
     /// Read and not parsed yet, because the inbox is full.
@@ -63,34 +86,49 @@ pub struct Link<B: Buffer> {
 }
 
 impl<B: Buffer> Link<B> {
-    /// Start a link over `stream` that announces `kind` and `routing_id`.
-    pub fn new(
-        stream: Stream,
-        connecting: bool,
-        kind: SocketType,
-        routing_id: &[u8],
-        limits: Limits,
-        marks: Marks,
-    ) -> Self {
+    /// Start a link over `stream`.
+    pub fn new(stream: Stream, connecting: bool, options: LinkOptions) -> Self {
         Self {
             stream: Some(stream),
             phase: if connecting { Phase::Connecting } else { Phase::Greeting },
-            kind,
-            routing_id: routing_id.into(),
+            control: encode_greeting().into(),
+            blocked: connecting,
+            ..Self::bare(options)
+        }
+    }
+
+    /// Make one half of a link within a context: its owner moves the messages.
+    pub(crate) fn inproc(options: LinkOptions, peer_routing_id: &[u8]) -> Self {
+        Self {
+            is_inproc: true,
+            phase: Phase::Up,
+            peer_routing_id: peer_routing_id.into(),
+            ..Self::bare(options)
+        }
+    }
+
+    fn bare(options: LinkOptions) -> Self {
+        Self {
+            stream: None,
+            phase: Phase::Greeting,
             greeting: Vec::new(),
             guard: Guard::Open,
+            peer_minor: 0,
+            is_inproc: false,
             peer_routing_id: Vec::new(),
-            assembler: Assembler::new(limits, GREETING_BYTES as u64),
-            marks,
+            assembler: Assembler::new(options.limits, GREETING_BYTES as u64),
+            options,
             inbox: VecDeque::new(),
             inbox_cost: 0,
+            num_fresh: 0,
+            num_dropped: 0,
             received: (0, 0),
             stash: Vec::new(),
             stash_at: 0,
             outbox: Outbox::new(),
-            control: encode_greeting().into(),
+            control: Vec::new(),
             control_at: 0,
-            blocked: connecting,
+            blocked: false,
             expects_large: false,
             has_sent: false,
             severed: false,
@@ -119,6 +157,11 @@ impl<B: Buffer> Link<B> {
         self.received
     }
 
+    /// Messages that can be taken.
+    pub(crate) fn num_readable(&self) -> usize {
+        self.inbox.len() - self.num_fresh
+    }
+
     /// Messages parsed and not taken, and their cost.
     pub fn queued(&self) -> (usize, usize) {
         (self.inbox.len(), self.inbox_cost)
@@ -130,7 +173,16 @@ impl<B: Buffer> Link<B> {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.stream.is_some()
+        self.stream.is_some() || self.is_inproc
+    }
+
+    pub(crate) fn options(&self) -> &LinkOptions {
+        &self.options
+    }
+
+    /// Messages that were received and dropped because there were too many.
+    pub(crate) fn num_dropped(&self) -> u64 {
+        self.num_dropped
     }
 
     /// Whether bytes from the peer are welcome; if not, the stream is left alone.
@@ -147,11 +199,27 @@ impl<B: Buffer> Link<B> {
     /// Whether a message fits between the marks.
     #[inline]
     pub(crate) fn admits(&self, cost: usize) -> bool {
-        self.marks.admit(self.outbox.len(), self.outbox.cost(), cost)
+        self.options.outbox.admit(self.outbox.len(), self.outbox.cost(), cost)
+    }
+
+    /// Whether an urgent one does.
+    pub(crate) fn admits_urgent(&self, cost: usize) -> bool {
+        self.outbox.admits_urgent(&self.options.outbox, cost)
+    }
+
+    /// Queue a message; if it does not fit, drop the oldest ones until it does, or none is
+    /// left. Returns how many were dropped.
+    pub(crate) fn push_dropping_old(&mut self, message: Message<B>, cost: usize) -> u64 {
+        let mut num_dropped = 0;
+        while !self.admits(cost) && self.outbox.drop_oldest() {
+            num_dropped += 1;
+        }
+        self.outbox.push(message, cost);
+        num_dropped
     }
 
     pub(crate) fn is_low(&self) -> bool {
-        self.marks.is_low(self.outbox.len(), self.outbox.cost())
+        self.options.outbox.is_low(self.outbox.len(), self.outbox.cost())
     }
 
     /// Whether all that was to be written is.
@@ -162,6 +230,9 @@ impl<B: Buffer> Link<B> {
     /// Take the next message.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Message<B>> {
+        if self.inbox.len() == self.num_fresh {
+            return None;
+        }
         let message = self.inbox.pop_front()?;
         self.inbox_cost -= message.cost();
         Some(message)
@@ -169,13 +240,45 @@ impl<B: Buffer> Link<B> {
 
     #[inline]
     pub(crate) fn peek(&self) -> Option<&Message<B>> {
-        self.inbox.front()
+        if self.inbox.len() == self.num_fresh { None } else { self.inbox.front() }
+    }
+
+    /// Take what came since the last time, to be judged by the pattern.
+    pub(crate) fn take_fresh(&mut self) -> VecDeque<Message<B>> {
+        let at = self.inbox.len() - std::mem::take(&mut self.num_fresh);
+        let fresh = self.inbox.split_off(at);
+        self.inbox_cost -= fresh.iter().map(Message::cost).sum::<usize>();
+        fresh
+    }
+
+    /// Give what came since the last time to the receiver, all of it.
+    #[inline]
+    pub(crate) fn keep_fresh(&mut self) {
+        self.num_fresh = 0;
+    }
+
+    /// Give one message to the receiver.
+    pub(crate) fn keep(&mut self, message: Message<B>) {
+        debug_assert_eq!(self.num_fresh, 0, "what is not judged comes last");
+        self.inbox_cost += message.cost();
+        self.inbox.push_back(message);
+    }
+
+    /// Put messages back that are to be judged later.
+    pub(crate) fn put_off(&mut self, messages: VecDeque<Message<B>>) {
+        self.num_fresh += messages.len();
+        self.inbox_cost += messages.iter().map(Message::cost).sum::<usize>();
+        self.inbox.extend(messages);
+    }
+
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.num_fresh > 0
     }
 
     /// Whether the inbox fell so far that reading should go on.
     #[inline]
     pub(crate) fn inbox_is_low(&self) -> bool {
-        self.marks.is_low(self.inbox.len(), self.inbox_cost)
+        self.options.inbox.is_low(self.inbox.len(), self.inbox_cost)
     }
 
     pub(crate) fn has_stash(&self) -> bool {
@@ -193,21 +296,44 @@ impl<B: Buffer> Link<B> {
 
     /// Drop what was received and not taken; nothing more is parsed after it.
     pub(crate) fn discard_inbox(&mut self) {
-        self.inbox.clear();
-        self.inbox_cost = 0;
+        self.clear_inbox();
         self.stash.clear();
         self.stash_at = 0;
+    }
+
+    pub(crate) fn clear_inbox(&mut self) {
+        self.inbox.clear();
+        self.inbox_cost = 0;
+        self.num_fresh = 0;
     }
 
     /// Close the stream; what was parsed can still be taken.
     pub(crate) fn close(&mut self) {
         self.sever();
         self.stream = None;
+        self.is_inproc = false;
+    }
+
+    /// Tell the peer that we want, or want no more, what starts with `topic`.
+    pub(crate) fn push_subscription(
+        &mut self,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), OutOfMemory> {
+        if self.is_inproc {
+            let text = [&[u8::from(subscribe)], topic].concat();
+            let message = Message::Single(B::copy_from(&text)?);
+            let cost = message.cost();
+            self.outbox.push(message, cost);
+        } else if !self.severed {
+            encode_subscription(&mut self.control, self.peer_minor, subscribe, topic);
+        }
+        Ok(())
     }
 
     /// Whether the peer ended the stream; what it sent before may still be unread.
     pub(crate) fn is_hung_up(&self) -> bool {
-        self.stream.as_ref().is_none_or(Stream::is_hung_up)
+        !self.is_inproc && self.stream.as_ref().is_none_or(Stream::is_hung_up)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

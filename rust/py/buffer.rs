@@ -154,6 +154,14 @@ impl Buffer for PyFrame {
         Ok(filling.finish())
     }
 
+    #[inline]
+    fn share(&self) -> Result<Self, OutOfMemory> {
+        // SAFETY: as in `FillingBytes::new`.
+        let py = unsafe { Python::assume_attached() };
+        let owner = self.owner.clone_ref(py);
+        Ok(Self { owner, start: self.start, nbytes: self.nbytes })
+    }
+
     fn reserve(nbytes: usize) -> Result<FillingBytes, OutOfMemory> {
         FillingBytes::new(nbytes)
     }

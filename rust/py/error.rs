@@ -4,9 +4,9 @@ use pyo3::exceptions::{PyMemoryError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::context::{RecvFault, SetupError};
+use crate::context::SetupError;
 use crate::link::BindError;
-use crate::socket::{PeerError, PeerFault, SendFault};
+use crate::socket::{MAX_TOPIC_BYTES, PeerError, PeerFault, RecvFault, SendFault, TopicFault};
 use crate::zmtp;
 
 static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
@@ -69,8 +69,22 @@ pub(super) fn from_send(py: Python<'_>, fault: SendFault) -> PyErr {
             make(py, "FrameTooLargeError", (size, limit, unit))
         }
         SendFault::NoRoute(id) => make(py, "PeerLostError", (to_hex(&id),)),
+        SendFault::PeerLost(endpoint) => make(py, "PeerLostError", (endpoint,)),
         SendFault::Misuse(text) => misuse(py, text),
         SendFault::Closed => closed(py, "socket"),
+        SendFault::OutOfMemory => PyMemoryError::new_err(()),
+    }
+}
+
+pub(super) fn from_topic(py: Python<'_>, fault: TopicFault) -> PyErr {
+    match fault {
+        TopicFault::TooLong { nbytes } => {
+            config(py, &format!("topic of {nbytes} bytes exceeds limit of {MAX_TOPIC_BYTES} bytes"))
+        }
+        TopicFault::NotSubscribed => misuse(py, "not subscribed to that topic"),
+        TopicFault::Misuse(text) => misuse(py, text),
+        TopicFault::Closed => closed(py, "socket"),
+        TopicFault::OutOfMemory => PyMemoryError::new_err(()),
     }
 }
 
@@ -81,6 +95,7 @@ pub(super) fn from_recv(py: Python<'_>, fault: RecvFault) -> PyErr {
         RecvFault::Multipart { num_parts } => {
             misuse(py, &format!("next message has {num_parts} parts; use recv_multipart"))
         }
+        RecvFault::PeerLost(endpoint) => make(py, "PeerLostError", (endpoint,)),
         RecvFault::OutOfMemory => PyMemoryError::new_err(()),
     }
 }

@@ -1,5 +1,6 @@
 //! The Python face: convert, call the core, convert back.
 
+mod arguments;
 mod awaitable;
 mod blocking;
 mod buffer;

@@ -12,9 +12,8 @@ use super::error;
 use super::monitor;
 use super::shared::Inner;
 use super::waiters::Side;
-use crate::context::RecvFault;
 use crate::link::Message;
-use crate::socket::{Event, EventLog, SendFault, SocketKey, Taken};
+use crate::socket::{Event, EventLog, RecvFault, SendFault, SocketKey, Taken, TopicFault};
 
 /// A call that may have to wait.
 pub(super) enum Operation {
@@ -27,6 +26,15 @@ pub(super) enum Operation {
     /// The message, until it is accepted.
     Send(Option<Message<PyFrame>>),
     SendMany(VecDeque<PyFrame>),
+    /// The message, until it is accepted before all others.
+    SendUrgent(Option<Message<PyFrame>>),
+    /// Wait until there is something to receive, or room to send.
+    Ready(Side),
+    /// Wait until so many peers take what starts with a topic.
+    Subscribers {
+        count: usize,
+        topic: Vec<u8>,
+    },
     /// The next event of a socket; at the end, whether an iteration stops.
     Watch {
         log: Arc<EventLog>,
@@ -48,6 +56,7 @@ pub(super) enum Step {
     Full(SendFault),
     SendFailed(SendFault),
     RecvFailed(RecvFault),
+    TopicFailed(TopicFault),
     /// No event will come.
     Unwatched {
         stops: bool,
@@ -83,7 +92,7 @@ pub(super) fn to_list(py: Python<'_>, frames: Vec<PyFrame>) -> PyResult<Bound<'_
 impl Operation {
     /// Whether it gives messages to the socket.
     pub(super) fn sends(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::SendMany(_))
+        matches!(self, Self::Send(_) | Self::SendMany(_) | Self::SendUrgent(_))
     }
 
     /// Try it once.
@@ -102,6 +111,13 @@ impl Operation {
             },
             Self::RecvMany { max_n, max_bytes } => recv_many(inner, key, *max_n, *max_bytes),
             Self::Send(message) => send_one(inner, key, message),
+            Self::SendUrgent(message) => send_urgent(inner, key, message),
+            Self::Ready(side) => ready(inner, key, *side),
+            Self::Subscribers { count, topic } => match inner.context.num_subscribers(key, topic) {
+                Ok(found) if found >= *count => Step::Done(Output::Nothing),
+                Ok(_) => Step::Wait(Side::Subscribers),
+                Err(fault) => Step::TopicFailed(fault),
+            },
             Self::SendMany(frames) => send_many(inner, key, frames),
             Self::Watch { log, stops } => match log.take() {
                 Taken::Event(event) => Step::Done(Output::Event(event)),
@@ -152,11 +168,47 @@ fn send_one(inner: &mut Inner, key: SocketKey, slot: &mut Option<Message<PyFrame
     match inner.context.try_send(key, message) {
         Ok(()) => Step::Done(Output::Nothing),
         Err((full @ SendFault::Full { .. }, message)) => {
+            if inner.context.fails_when_full(key) {
+                return Step::SendFailed(full);
+            }
             *slot = Some(message);
             Step::Full(full)
         }
         Err((fault, _)) => Step::SendFailed(fault),
     }
+}
+
+fn send_urgent(inner: &mut Inner, key: SocketKey, slot: &mut Option<Message<PyFrame>>) -> Step {
+    let Some(message) = slot.take() else {
+        return Step::Reused;
+    };
+    match inner.context.try_send_urgent(key, message) {
+        Ok(()) => Step::Done(Output::Nothing),
+        Err((full @ SendFault::Full { .. }, message)) => {
+            *slot = Some(message);
+            Step::Full(full)
+        }
+        Err((fault, _)) => Step::SendFailed(fault),
+    }
+}
+
+fn ready(inner: &mut Inner, key: SocketKey, side: Side) -> Step {
+    if inner.context.is_closed_for_owner(key) {
+        return Step::SendFailed(SendFault::Closed);
+    }
+    let is_ready = match side {
+        Side::Recv => inner.context.is_readable(key),
+        _ => inner.context.is_writable(key),
+    };
+    if is_ready {
+        // Nothing was taken: another may go on as well.
+        inner.pass_on(key, side);
+        return Step::Done(Output::Nothing);
+    }
+    if side == Side::Send {
+        inner.context.want_room(key);
+    }
+    Step::Wait(side)
 }
 
 fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) -> Step {
@@ -167,6 +219,9 @@ fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) 
                 // It was one part, and is.
                 frames.extend(message.into_parts());
                 frames.rotate_right(1);
+                if inner.context.fails_when_full(key) {
+                    return Step::SendFailed(full);
+                }
                 return Step::Full(full);
             }
             Err((fault, _)) => return Step::SendFailed(fault),
@@ -181,6 +236,7 @@ impl Step {
         match self {
             Self::Full(fault) | Self::SendFailed(fault) => error::from_send(py, fault),
             Self::RecvFailed(fault) => error::from_recv(py, fault),
+            Self::TopicFailed(fault) => error::from_topic(py, fault),
             Self::Unwatched { stops: true } => PyStopAsyncIteration::new_err(()),
             Self::Unwatched { stops: false } => error::closed(py, "monitor"),
             Self::Done(_) | Self::Wait(_) | Self::Reused => {

@@ -238,7 +238,7 @@ impl Inner {
                 self.waiters.take(key, Side::Send, 1, &mut self.to_wake);
             }
             // Whoever waits for an event is woken by each.
-            Side::Send | Side::Event | Side::Ended => {}
+            Side::Send | Side::Subscribers | Side::Event | Side::Ended => {}
         }
     }
 
@@ -252,6 +252,7 @@ impl Inner {
         if self.context.socket(key).is_none() {
             self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
             self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
+            self.waiters.take(key, Side::Subscribers, usize::MAX, &mut self.to_wake);
             self.wake_watchers(key);
             self.waiters.forget(key);
         }
@@ -267,9 +268,10 @@ impl Inner {
                 let count = if count == 0 { usize::MAX } else { count };
                 self.waiters.take(key, Side::Recv, count, &mut self.to_wake);
             }
-            if self.context.is_writable(key) {
+            if self.context.take_relief(key) {
                 self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
             }
+            self.waiters.take(key, Side::Subscribers, usize::MAX, &mut self.to_wake);
             if self.context.take_news(key) {
                 self.wake_watchers(key);
             }

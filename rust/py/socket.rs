@@ -7,17 +7,17 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::arguments::{Linger, frames, many, multipart, one, subscribers, topic, urgent};
 use super::awaitable::Awaitable;
 use super::blocking::{self, to_duration};
-use super::buffer::PyFrame;
 use super::context::Context;
 use super::error;
 use super::event_loop::{attach, schedule_flush};
 use super::monitor::Monitor;
 use super::operation::{Operation, Output, Step, to_list};
 use super::shared::Shared;
-use super::statistics;
-use crate::link::Message;
+use super::waiters::Side;
+use super::{arguments, statistics};
 use crate::socket::{SocketKey, State};
 use crate::zmtp::SocketType;
 
@@ -28,23 +28,6 @@ pub(super) struct Socket {
     shared: Arc<Shared>,
     key: SocketKey,
     kind: SocketType,
-}
-
-/// What a linger may be told as: left out, None, or seconds.
-enum Linger {
-    Own,
-    Given(Option<f64>),
-}
-
-impl<'py> FromPyObject<'_, 'py> for Linger {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if object.is(object.py().Ellipsis()) {
-            return Ok(Self::Own);
-        }
-        object.extract().map(Self::Given)
-    }
 }
 
 impl Socket {
@@ -90,6 +73,13 @@ impl Socket {
         }
     }
 
+    fn change_topic(&self, prefix: &Bound<'_, PyAny>, subscribe: bool) -> PyResult<()> {
+        let (py, topic) = (prefix.py(), topic(prefix)?);
+        self.shared
+            .with(py, |inner| inner.context.change_topic(self.key, subscribe, &topic))?
+            .map_err(|fault| error::from_topic(py, fault))
+    }
+
     fn block(
         &self,
         py: Python<'_>,
@@ -97,34 +87,6 @@ impl Socket {
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         blocking::run(py, &self.shared, self.key, operation, timeout)?.into_object(py)
-    }
-}
-
-#[inline]
-fn one(data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    Ok(Operation::Send(Some(Message::Single(PyFrame::from_data(data)?))))
-}
-
-fn frames<C: FromIterator<PyFrame>>(data: &Bound<'_, PyAny>) -> PyResult<C> {
-    data.try_iter()?.map(|item| PyFrame::from_data(&item?)).collect()
-}
-
-fn multipart(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    match Message::from_parts(frames(parts)?) {
-        Some(message) => Ok(Operation::Send(Some(message))),
-        None => Err(error::misuse(parts.py(), "a message has at least one part")),
-    }
-}
-
-fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Operation> {
-    // What is negative is as wrong as zero, and told as such.
-    let size = |value: i64| usize::try_from(value).ok().filter(|&size| size > 0);
-    match (size(max_n), size(max_bytes)) {
-        (Some(max_n), Some(max_bytes)) => Ok(Operation::RecvMany { max_n, max_bytes }),
-        _ => {
-            let text = format!("max_n is {max_n} and max_bytes {max_bytes}; both are at least 1");
-            Err(error::config(py, &text))
-        }
     }
 }
 
@@ -197,12 +159,20 @@ impl Socket {
         Ok(self.awaitable(Operation::SendMany(frames(messages)?)))
     }
 
+    fn send_urgent(&self, parts: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
+        Ok(self.awaitable(urgent(parts)?))
+    }
+
     fn send_nowait(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.send_now(data.py(), one(data)?)
     }
 
     fn send_multipart_nowait(&self, parts: &Bound<'_, PyAny>) -> PyResult<()> {
         self.send_now(parts.py(), multipart(parts)?)
+    }
+
+    fn send_urgent_nowait(&self, parts: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.send_now(parts.py(), urgent(parts)?)
     }
 
     fn send_many_nowait(&self, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -286,6 +256,62 @@ impl Socket {
     #[pyo3(signature = (max_events=1024))]
     fn monitor(&self, py: Python<'_>, max_events: i64) -> PyResult<Monitor> {
         Monitor::open(py, &self._context, &self.shared, self.key, max_events)
+    }
+
+    #[getter]
+    fn readable(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.with(py, |inner| inner.context.is_readable(self.key))
+    }
+
+    #[getter]
+    fn writable(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.with(py, |inner| inner.context.is_writable(self.key))
+    }
+
+    fn wait_readable(&self) -> Awaitable {
+        self.awaitable(Operation::Ready(Side::Recv))
+    }
+
+    fn wait_writable(&self) -> Awaitable {
+        self.awaitable(Operation::Ready(Side::Send))
+    }
+
+    fn subscribe(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change_topic(prefix, true)
+    }
+
+    fn unsubscribe(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change_topic(prefix, false)
+    }
+
+    #[pyo3(signature = (topic=None), text_signature = "($self, topic=b'')")]
+    fn num_subscribers(&self, py: Python<'_>, topic: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let topic = topic.map(arguments::topic).transpose()?.unwrap_or_default();
+        self.shared
+            .with(py, |inner| inner.context.num_subscribers(self.key, &topic))?
+            .map_err(|fault| error::from_topic(py, fault))
+    }
+
+    #[pyo3(signature = (count=1, topic=None), text_signature = "($self, count=1, topic=b'')")]
+    fn wait_subscribers(
+        &self,
+        py: Python<'_>,
+        count: i64,
+        topic: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Awaitable> {
+        Ok(self.awaitable(subscribers(py, count, topic)?))
+    }
+
+    #[pyo3(signature = (count=1, topic=None, timeout=None),
+        text_signature = "($self, count=1, topic=b'', timeout=None)")]
+    fn wait_subscribers_blocking(
+        &self,
+        py: Python<'_>,
+        count: i64,
+        topic: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        self.block(py, subscribers(py, count, topic)?, timeout).map(drop)
     }
 
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -15,6 +15,8 @@ pub(super) enum Side {
     Send,
     /// Something to happen to the socket's connections.
     Event,
+    /// Somebody to subscribe.
+    Subscribers,
     /// All sockets of the context to have ended.
     Ended,
 }
@@ -27,6 +29,7 @@ struct Queues {
     recv: VecDeque<(Ticket, Py<PyAny>)>,
     send: VecDeque<(Ticket, Py<PyAny>)>,
     event: VecDeque<(Ticket, Py<PyAny>)>,
+    subscribers: VecDeque<(Ticket, Py<PyAny>)>,
 }
 
 /// All futures of a context, by socket and side, in the order in which they came.
@@ -48,6 +51,7 @@ impl Waiters {
             Side::Recv => &mut self.sockets.entry(key).or_default().recv,
             Side::Send => &mut self.sockets.entry(key).or_default().send,
             Side::Event => &mut self.sockets.entry(key).or_default().event,
+            Side::Subscribers => &mut self.sockets.entry(key).or_default().subscribers,
             Side::Ended => &mut self.ended,
         }
     }

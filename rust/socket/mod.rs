@@ -1,12 +1,21 @@
 //! Patterns over links: who gets a message, whose message comes next. No I/O.
 
+mod addressing;
 mod events;
+mod fan_out;
+mod fault;
+mod members;
 mod on_full;
 mod options;
+mod pattern;
 mod peer;
-mod queue;
+mod publisher;
+mod receiving;
 mod record;
+mod request;
 mod routes;
+mod sending;
+mod state;
 mod subscriptions;
 mod topics;
 mod trie;
@@ -14,12 +23,13 @@ mod validation;
 
 pub(crate) use events::Watcher;
 pub use events::{Event, EventKind, EventLog, Taken};
+pub use fault::{RecvFault, SendFault, TopicFault};
 pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
-pub(crate) use peer::Heartbeat;
 pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
-pub(crate) use queue::addressed;
-pub use queue::{SendFault, Sent, Socket, State};
+pub use publisher::MAX_TOPIC_BYTES;
 pub use record::{Counters, PeerError, PeerFault, Statistics};
+pub use sending::Sent;
+pub use state::{Socket, State};
 pub use subscriptions::{Inserted, Removed, Subscriptions};
 pub use topics::Topics;

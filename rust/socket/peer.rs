@@ -33,6 +33,10 @@ pub struct Peer<B: Buffer> {
     pub(crate) is_ready: bool,
     /// It waits in the context's list of links to flush.
     pub(crate) is_dirty: bool,
+    /// A sender waits until it has room.
+    pub(crate) is_wanted: bool,
+    /// The other half of a link within the context.
+    pub(crate) twin: Option<LinkKey>,
     /// What the poller was told to watch: readable, writable.
     pub(crate) watched: (bool, bool),
     /// When it must be up, or must have drained.
@@ -53,4 +57,29 @@ pub(crate) struct Heartbeat {
     pub(crate) ttl: u16,
     /// Looks in a row that found that nothing had come.
     pub(crate) num_silent: u32,
+}
+
+impl<B: Buffer> Peer<B> {
+    pub(crate) fn new(
+        link: Link<B>,
+        socket: SocketKey,
+        origin: Origin<ConnectorKey>,
+        endpoint: String,
+    ) -> Self {
+        Self {
+            link,
+            socket,
+            origin,
+            endpoint,
+            is_announced: false,
+            is_refused: false,
+            is_ready: false,
+            is_dirty: false,
+            is_wanted: false,
+            twin: None,
+            watched: (false, false),
+            timer: None,
+            heartbeat: Heartbeat::default(),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Commands: READY, ERROR, PING and PONG (ZMTP 3.1, "Commands").
+//! Commands: READY, ERROR, PING, PONG, SUBSCRIBE and CANCEL (ZMTP 3.1, "Commands").
 
 use super::{Error, SocketType, encode_header};
 
@@ -21,6 +21,10 @@ pub enum Command<'a> {
         context: &'a [u8],
     },
     Pong,
+    /// The peer wants what starts with a topic.
+    Subscribe(&'a [u8]),
+    /// It wants that no more.
+    Cancel(&'a [u8]),
     /// Well-formed and none of ours; to be ignored.
     Unknown,
 }
@@ -55,6 +59,8 @@ impl<'a> Command<'a> {
                 _ => Err(Error::malformed(offset, "PING with a wrong length")),
             },
             b"PONG" => Ok(Self::Pong),
+            b"SUBSCRIBE" => Ok(Self::Subscribe(rest)),
+            b"CANCEL" => Ok(Self::Cancel(rest)),
             _ => Ok(Self::Unknown),
         }
     }
@@ -109,6 +115,21 @@ pub fn encode_pong(out: &mut Vec<u8>, context: &[u8]) {
     let mut body = b"\x04PONG".to_vec();
     body.extend_from_slice(context);
     push_command(out, &body);
+}
+
+/// Append the frame that tells a peer of ZMTP 3.`minor` of a subscription to `out`: a
+/// command or, before 3.1, a message.
+pub fn encode_subscription(out: &mut Vec<u8>, minor: u8, subscribe: bool, topic: &[u8]) {
+    if minor == 0 {
+        encode_header(out, 1 + topic.len(), false, false);
+        out.push(u8::from(subscribe));
+        out.extend_from_slice(topic);
+        return;
+    }
+    let name: &[u8] = if subscribe { b"\x09SUBSCRIBE" } else { b"\x06CANCEL" };
+    encode_header(out, name.len() + topic.len(), false, true);
+    out.extend_from_slice(name);
+    out.extend_from_slice(topic);
 }
 
 fn push_command(out: &mut Vec<u8>, body: &[u8]) {
@@ -184,6 +205,20 @@ mod tests {
         ping.push(7);
         assert!(Command::parse(&ping, 0).is_err());
         assert!(Command::parse(b"\x04PING\x00", 0).is_err());
+    }
+
+    #[test]
+    fn subscriptions_are_commands_from_minor_version_1_and_messages_before() {
+        for (subscribe, parsed) in
+            [(true, Command::Subscribe(b"topic")), (false, Command::Cancel(b"topic"))]
+        {
+            let mut frame = Vec::new();
+            encode_subscription(&mut frame, 1, subscribe, b"topic");
+            assert_eq!(Command::parse(body(&frame), 0), Ok(parsed));
+            frame.clear();
+            encode_subscription(&mut frame, 0, subscribe, b"topic");
+            assert_eq!(frame, [b"\x00\x06", &[u8::from(subscribe)][..], b"topic"].concat());
+        }
     }
 
     #[test]

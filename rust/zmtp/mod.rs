@@ -13,6 +13,7 @@ mod socket_type;
 pub use auth::{Handshake, KEY_BYTES, Key, NONCE_BYTES, Role};
 pub use command::{
     Command, MAX_COMMAND_BYTES, Ready, encode_error, encode_ping, encode_pong, encode_ready,
+    encode_subscription,
 };
 pub use error::Error;
 pub use frame::{Header, MAX_HEADER_BYTES, encode_header, header_len, parse_header};

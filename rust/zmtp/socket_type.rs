@@ -19,9 +19,6 @@ pub enum SocketType {
 
 use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
 
-/// The types that can be opened.
-const OPENABLE: [SocketType; 4] = [Dealer, Router, Pull, Push];
-
 impl SocketType {
     /// Every type, by number.
     pub const ALL: [Self; 11] = [Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, XPub, XSub];
@@ -44,10 +41,10 @@ impl SocketType {
         }
     }
 
-    /// The type of libzmq's number `code`, if it can be opened.
+    /// The type of libzmq's number `code`.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        OPENABLE.into_iter().find(|&kind| kind as u8 == code)
+        Self::ALL.into_iter().find(|&kind| kind as u8 == code)
     }
 
     /// The types that this one speaks with, by name.

@@ -1,9 +1,12 @@
-"""libzmq's heartbeats: each PING is answered, and no connection is lost for want of it.
+"""Heartbeats of either side: answered, and missed when the other one stands still.
 
 A relay between the two counts the commands that go by.
 """
 
 import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from contextlib import AsyncExitStack
 from types import ModuleType, TracebackType
 from typing import Self
@@ -12,6 +15,8 @@ import pytest
 import zmq
 from tests.interop.libzmq import Foreign, bind, to_ours, to_theirs
 from tests.transport.waiting import eventually
+
+from busduct.errors import PeerLostError
 
 HEARTBEAT = {"HEARTBEAT_IVL": 20, "HEARTBEAT_TIMEOUT": 1000, "HEARTBEAT_TTL": 1000}
 NUM_PINGS = 25
@@ -131,3 +136,84 @@ async def test_connection_that_stalled_past_the_timeout_is_made_again(
         await eventually(lambda: ours.statistics().num_connected == 2)
         theirs.send(b"after")
         assert await ours.recv() == b"after"
+
+
+@pytest.mark.parametrize(("our_kind", "their_kind"), PAIRS)
+async def test_libzmq_answers_our_heartbeats(
+    backend: ModuleType, foreign: Foreign, our_kind: str, their_kind: str
+) -> None:
+    async with backend.Context() as ctx:
+        ours = ctx.socket(
+            getattr(backend, our_kind), heartbeat_interval=0.02, heartbeat_ttl=10.0
+        )
+        theirs = foreign.socket(getattr(zmq, their_kind))
+        events = foreign.watch(theirs)
+        async with Relay(bind(theirs, "tcp://127.0.0.1:0")) as relay:
+            ours.connect(relay.endpoint)
+            await eventually(lambda: relay.num_pongs >= NUM_PINGS)
+            assert ours.statistics().num_disconnected == 0
+            assert ours.recent_errors() == []
+            assert events.counts[zmq.EVENT_DISCONNECTED] == 0
+            # The one that would connect again ends first.
+            await ctx.aclose()
+            foreign.close()
+
+
+async def test_libzmq_gives_us_up_when_we_are_silent_beyond_our_ttl(
+    backend: ModuleType, foreign: Foreign
+) -> None:
+    async with backend.Context() as ctx:
+        ours = ctx.socket(backend.PULL, heartbeat_interval=0.02, heartbeat_ttl=0.2)
+        theirs = foreign.socket(zmq.PUSH, RECONNECT_IVL=20)
+        events = foreign.watch(theirs)
+        async with Relay(ours.bind("tcp://127.0.0.1:0")) as relay:
+            theirs.connect(relay.endpoint)
+            await eventually(lambda: relay.num_pongs >= 1)
+            # The loop stands still, so nothing asks.
+            events.wait_for(zmq.EVENT_DISCONNECTED)
+            foreign.close()
+            await ctx.aclose()
+
+
+STOPPED_PEER = """
+import sys, zmq
+context = zmq.Context()
+sock = context.socket(zmq.PUSH)
+sock.linger = 0
+for name, value in zip(sys.argv[2::2], sys.argv[3::2]):
+    sock.set(getattr(zmq, name), int(value))
+sock.connect(sys.argv[1])
+sock.send(b"here")
+sys.stdin.read()
+context.destroy()
+"""
+
+
+@pytest.mark.parametrize(
+    ("ours_asks", "options"),
+    [(True, []), (False, ["HEARTBEAT_IVL", "20", "HEARTBEAT_TTL", "300"])],
+    ids=["our timeout", "its ttl"],
+)
+async def test_stopped_libzmq_is_given_up_and_comes_back(
+    backend: ModuleType, ours_asks: bool, options: list[str]
+) -> None:
+    asking = {"heartbeat_interval": 0.1, "heartbeat_timeout": 1.0}
+    async with backend.Context() as ctx:
+        ours = ctx.socket(backend.PULL, **(asking if ours_asks else {}))
+        async with Relay(ours.bind("tcp://127.0.0.1:0")) as relay:
+            peer = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", STOPPED_PEER, relay.endpoint, *options, stdin=PIPE
+            )
+            try:
+                assert await ours.recv() == b"here"
+                await eventually(lambda: relay.num_pongs)
+                peer.send_signal(signal.SIGSTOP)
+                await eventually(lambda: ours.statistics().num_disconnected == 1)
+                (error,) = ours.recent_errors()
+                assert isinstance(error, PeerLostError)
+                peer.send_signal(signal.SIGCONT)
+                await eventually(lambda: ours.statistics().num_connected == 2)
+            finally:
+                # A peer that is still stopped must run on to end.
+                peer.send_signal(signal.SIGCONT)
+                await peer.communicate(b"")

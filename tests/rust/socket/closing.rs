@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use busduct::context::RecvFault;
+use busduct::socket::RecvFault;
 use busduct::socket::{SendFault, SocketKey, State};
 use busduct::zmtp::SocketType::{Dealer, Pull, Push};
 use busduct::zmtp::encode_greeting;

@@ -1,0 +1,171 @@
+"""Answer subscribers that ask for a fence and for what they missed."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from busduct.errors import BusductError, ClosedError, RemoteProtocolError
+from busduct.transport._records import Fence, encode_fence
+from busduct.transport._replay_ring import ReplayRing
+from busduct.transport._sync_messages import (
+    ALL_RECORDS,
+    Begin,
+    SyncRequest,
+    decode_request,
+    encode_begin,
+    encode_end,
+    encode_records,
+)
+
+if TYPE_CHECKING:
+    from busduct._core import Socket
+
+__all__ = ["ReplayServer", "plan_replay"]
+
+MAX_ANSWERS = 256
+ANSWER_RECORDS = 1024
+ANSWER_BYTES = 256 << 10
+# Within it a subscription must arrive that was made before it was asked about.
+FENCE_SECONDS = 10.0
+NUM_ERRORS_KEPT = 16
+
+
+def plan_replay(
+    ring: ReplayRing, epoch: int, request: SyncRequest
+) -> Iterator[tuple[bytes, int, int]]:
+    """Give each topic asked for, where its replay begins, and where it ends."""
+    prefixes: dict[bytes, int] = {}
+    for prefix, last in request.prefixes:
+        prefixes[prefix] = max(last, prefixes.get(prefix, 0))
+    lengths = sorted({len(prefix) for prefix in prefixes})
+    positions = dict(request.positions) if request.epoch == epoch else {}
+    for topic, first_held, head in ring.heads():
+        wanted = [last for n in lengths if (last := prefixes.get(topic[:n], -1)) >= 0]
+        if not wanted:
+            continue
+        last = max(wanted)
+        if topic in positions:
+            start = min(positions[topic], head)
+        elif last == ALL_RECORDS:
+            start = 0
+        else:
+            start = max(head - last, first_held)
+        yield topic, start, head
+
+
+class ReplayServer:
+    """Serve a publisher's replay endpoint.
+
+    One answer at a time goes to each subscriber: another request of it ends the answer
+    to its last one. Answers wait for room at their subscriber, and hold up no other.
+
+    Args:
+        live: The socket that fences go over.
+        router: The bound socket of the replay endpoint; closed by `close`.
+        ring: Of the publisher.
+        epoch: Of the publisher.
+        flush: Hands what is batched to `live`.
+    """
+
+    def __init__(
+        self,
+        live: "Socket",
+        router: "Socket",
+        ring: ReplayRing,
+        epoch: int,
+        flush: Callable[[], None],
+    ) -> None:
+        self.num_requests = 0
+        self.num_malformed = 0
+        self.num_refused = 0
+        self.num_replayed = 0
+        self.errors: deque[BusductError] = deque(maxlen=NUM_ERRORS_KEPT)
+        self._live = live
+        self._router = router
+        self._ring = ring
+        self._epoch = epoch
+        self._flush = flush
+        self._answers: dict[bytes, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to serve."""
+        self._task = loop.create_task(self._serve(), name="busduct-replay-server")
+
+    def close(self) -> None:
+        """Stop serving; the loop ends the tasks. Idempotent."""
+        self._router.close()
+        for task in self._tasks():
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until the tasks have ended."""
+        await asyncio.gather(*self._tasks(), return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        tasks = list(self._answers.values())
+        return [*tasks, self._task] if self._task else tasks
+
+    async def _serve(self) -> None:
+        with suppress(ClosedError):
+            while True:
+                peer, *parts = await self._router.recv_multipart()
+                try:
+                    request = decode_request(parts)
+                except RemoteProtocolError as error:
+                    self.num_malformed += 1
+                    self.errors.append(error)
+                else:
+                    self._begin_answer(peer, request)
+
+    def _begin_answer(self, peer: bytes, request: SyncRequest) -> None:
+        self.num_requests += 1
+        earlier = self._answers.pop(peer, None)
+        if earlier is not None:
+            earlier.cancel()
+        if len(self._answers) >= MAX_ANSWERS:
+            # It asks again.
+            self.num_refused += 1
+            return
+        task = asyncio.create_task(self._answer(peer, request), name="busduct-replay")
+        self._answers[peer] = task
+        task.add_done_callback(lambda done: self._end_answer(peer, done))
+
+    def _end_answer(self, peer: bytes, task: asyncio.Task[None]) -> None:
+        if self._answers.get(peer) is task:
+            del self._answers[peer]
+        if task.cancelled():
+            return
+        # Gone, or closed, or silent: then there is nobody to answer.
+        with suppress(BusductError, TimeoutError):
+            task.result()
+
+    async def _answer(self, peer: bytes, request: SyncRequest) -> None:
+        async with asyncio.timeout(FENCE_SECONDS):
+            await self._live.wait_subscribers(1, request.fence)
+        # NB: no other task runs between these, so that the plan ends where the live
+        # stream stands at the fence.
+        self._flush()
+        fence = Fence(request.fence, self._epoch, request.number)
+        self._live.send_multipart_nowait(encode_fence(fence))
+        plan = list(plan_replay(self._ring, self._epoch, request))
+        number, begin = request.number, Begin(self._epoch, plan)
+        await self._router.send_multipart([peer, *encode_begin(number, begin)])
+        for topic, start, head in plan:
+            await self._replay(peer, number, topic, start, head)
+        await self._router.send_multipart([peer, *encode_end(number)])
+
+    async def _replay(
+        self, peer: bytes, number: int, topic: bytes, start: int, head: int
+    ) -> None:
+        while batch := self._ring.batch_from(
+            topic, start, head, ANSWER_RECORDS, ANSWER_BYTES
+        ):
+            parts = [peer, *encode_records(number, batch)]
+            await self._router.send_multipart(parts)
+            self.num_replayed += len(batch.payloads)
+            start = batch.first + len(batch.payloads)
+            # A send that finds room does not give way.
+            await asyncio.sleep(0)

@@ -1,0 +1,144 @@
+//! Links between sockets of one context: messages are moved, and there is no stream.
+
+use super::Context;
+use crate::link::{Buffer, Closed, Link, Message, Origin, Written};
+use crate::socket::{ConnectorKey, EventKind, LinkKey, ListenerKey, Peer, PeerFault, SocketKey};
+use crate::zmtp::{self, Error};
+
+impl<B: Buffer> Context<B> {
+    /// Connect to a name, if it is bound.
+    pub(super) fn attempt_inproc(&mut self, key: ConnectorKey) {
+        let connector = &self.connectors[key];
+        let (socket, endpoint) = (connector.socket, connector.endpoint.to_string());
+        let Some(&listener) = self.names.get(&endpoint) else {
+            return;
+        };
+        let binder = self.bound[listener].socket;
+        if !self.sockets[binder].admits_peer() {
+            self.tell(binder, EventKind::Refused, &endpoint);
+            self.put_off(key);
+            return;
+        }
+        self.tell(binder, EventKind::Accepted, &endpoint);
+        if let Err(errors) = self.check_partners(socket, binder) {
+            for (side, error) in [socket, binder].into_iter().zip(errors) {
+                let counters = &mut self.sockets[side].counters;
+                counters.num_handshakes_failed += 1;
+                counters.num_protocol_errors += 1;
+                let fault = PeerFault::Protocol(error);
+                self.sockets[side].note(&endpoint, fault.clone());
+                self.tell_fault(side, EventKind::HandshakeFailed, &endpoint, Some(fault));
+            }
+            self.put_off(key);
+        } else {
+            self.join(key, listener, &endpoint);
+        }
+    }
+
+    /// Whether the types of two sockets go together; else what each side is told.
+    fn check_partners(&self, first: SocketKey, second: SocketKey) -> Result<(), [Error; 2]> {
+        let (first, second) = (self.sockets[first].kind(), self.sockets[second].kind());
+        if first.accepts(second.name().as_bytes()) {
+            return Ok(());
+        }
+        let told = |kind: zmtp::SocketType, other: zmtp::SocketType| {
+            Error::refused(kind.refusal(other.name().as_bytes()))
+        };
+        Err([told(first, second), told(second, first)])
+    }
+
+    /// Make the two halves of a link and let both take part.
+    fn join(&mut self, connector: ConnectorKey, listener: ListenerKey, endpoint: &str) {
+        let socket = self.connectors[connector].socket;
+        let binder = self.bound[listener].socket;
+        let ours = self.add_half(socket, binder, Origin::Connected(connector), endpoint);
+        let theirs = self.add_half(binder, socket, Origin::Accepted, endpoint);
+        self.links[ours].twin = Some(theirs);
+        self.links[theirs].twin = Some(ours);
+        self.connectors[connector].link = Some(ours);
+        for half in [theirs, ours] {
+            if let Err(closed) = self.announce(half) {
+                self.link_down(half, closed);
+                return;
+            }
+        }
+        for half in [theirs, ours] {
+            self.flush_link(half);
+        }
+    }
+
+    fn add_half(
+        &mut self,
+        socket: SocketKey,
+        other: SocketKey,
+        origin: Origin<ConnectorKey>,
+        endpoint: &str,
+    ) -> LinkKey {
+        let options = self.sockets[socket].link_options();
+        let link = Link::inproc(options, &self.sockets[other].options().routing_id);
+        let key = self.links.insert(Peer::new(link, socket, origin, endpoint.into()));
+        self.sockets[socket].links.push(key);
+        key
+    }
+
+    /// Move what `from` has queued to its other half `to`, as far as there is room.
+    pub(super) fn transfer(&mut self, from: LinkKey, to: LinkKey) {
+        loop {
+            let Some([sender, receiver]) = self.links.get_disjoint_mut([from, to]) else {
+                return;
+            };
+            if !sender.is_announced || !receiver.is_announced {
+                return;
+            }
+            let mut written = Written::default();
+            let mut too_large = None;
+            while receiver.link.has_inbox_room()
+                && let Some(message) = sender.link.outbox.pop()
+            {
+                too_large = check_limits(&receiver.link, &message).err();
+                if too_large.is_some() {
+                    break;
+                }
+                written.num_messages += 1;
+                written.nbytes += message.nbytes() as u64;
+                receiver.link.accept(message);
+            }
+            let is_done = written.num_messages == 0;
+            self.note_written(from, written);
+            match too_large {
+                Some(error) => self.link_down(to, error),
+                None => self.deliver_or_end(to),
+            }
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// Connect whoever waits for a name that was just bound.
+    pub(super) fn attempt_pending(&mut self, endpoint: &str) {
+        let is_pending = |key: &ConnectorKey| {
+            let connector = &self.connectors[*key];
+            connector.link.is_none()
+                && connector.timer.is_none()
+                && connector.endpoint.to_string() == endpoint
+        };
+        for key in self.connectors.keys().filter(is_pending).collect::<Vec<_>>() {
+            self.attempt(key);
+        }
+    }
+}
+
+/// Whether a message is one that the receiver's limits allow.
+fn check_limits<B: Buffer>(link: &Link<B>, message: &Message<B>) -> Result<(), Closed> {
+    let limits = link.options().limits;
+    let (nbytes, num_parts) = (message.nbytes() as u64, message.parts().len());
+    let (size, limit, unit) = if nbytes > limits.max_message_bytes {
+        (nbytes, limits.max_message_bytes, "bytes")
+    } else if num_parts > limits.max_parts {
+        (num_parts as u64, limits.max_parts as u64, "parts")
+    } else {
+        return Ok(());
+    };
+    Err(Error::TooLarge { size, limit, unit }.into())
+}

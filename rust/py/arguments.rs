@@ -1,0 +1,76 @@
+//! What the methods of a socket are given, as the core takes it.
+
+use pyo3::prelude::*;
+
+use super::buffer::PyFrame;
+use super::error;
+use super::operation::Operation;
+use crate::link::Message;
+
+/// What a linger may be told as: left out, None, or seconds.
+pub(super) enum Linger {
+    Own,
+    Given(Option<f64>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Linger {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is(object.py().Ellipsis()) {
+            return Ok(Self::Own);
+        }
+        object.extract().map(Self::Given)
+    }
+}
+
+#[inline]
+pub(super) fn one(data: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    Ok(Operation::Send(Some(Message::Single(PyFrame::from_data(data)?))))
+}
+
+pub(super) fn frames<C: FromIterator<PyFrame>>(data: &Bound<'_, PyAny>) -> PyResult<C> {
+    data.try_iter()?.map(|item| PyFrame::from_data(&item?)).collect()
+}
+
+fn message(parts: &Bound<'_, PyAny>) -> PyResult<Message<PyFrame>> {
+    let message = Message::from_parts(frames(parts)?);
+    message.ok_or_else(|| error::misuse(parts.py(), "a message has at least one part"))
+}
+
+pub(super) fn multipart(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    message(parts).map(|message| Operation::Send(Some(message)))
+}
+
+pub(super) fn urgent(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    message(parts).map(|message| Operation::SendUrgent(Some(message)))
+}
+
+/// The bytes of a topic, copied.
+pub(super) fn topic(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    PyFrame::from_data(data).map(|frame| frame.as_ref().to_vec())
+}
+
+pub(super) fn subscribers(
+    py: Python<'_>,
+    count: i64,
+    topic: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Operation> {
+    let topic = topic.map(self::topic).transpose()?.unwrap_or_default();
+    match usize::try_from(count) {
+        Ok(count) if count > 0 => Ok(Operation::Subscribers { count, topic }),
+        _ => Err(error::config(py, &format!("count is {count}; it must be at least 1"))),
+    }
+}
+
+pub(super) fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Operation> {
+    // What is negative is as wrong as zero, and told as such.
+    let size = |value: i64| usize::try_from(value).ok().filter(|&size| size > 0);
+    match (size(max_n), size(max_bytes)) {
+        (Some(max_n), Some(max_bytes)) => Ok(Operation::RecvMany { max_n, max_bytes }),
+        _ => {
+            let text = format!("max_n is {max_n} and max_bytes {max_bytes}; both are at least 1");
+            Err(error::config(py, &text))
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Who gets a message.
+
+use super::pattern::Pattern;
+use super::{LinkKey, Links, Peer, SendFault, Socket, State};
+use crate::link::{Buffer, Message, Overflow};
+use crate::zmtp::SocketType;
+
+/// What becomes of an accepted message at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is queued for this link.
+    Queued(LinkKey),
+    /// It is queued for several links, which the socket lists.
+    Fanned,
+    /// It is a request, queued for this link or waiting for a peer; what came in reply to
+    /// an earlier one is void.
+    Requested(Option<LinkKey>),
+    /// It waits in the socket until a peer comes.
+    Waiting,
+    /// It was dropped, as the policy says, and counted.
+    Dropped,
+}
+
+/// Where a message can be queued.
+enum Place {
+    Link(LinkKey),
+    Backlog,
+}
+
+/// A message that was not accepted, and why.
+pub(super) type Refused<B> = (SendFault, Message<B>);
+
+/// The pattern is looked at twice; it does not change in between.
+pub(super) const NOT_OF_KIND: SendFault = SendFault::Misuse("not for this kind of socket");
+
+impl<B: Buffer> Socket<B> {
+    /// Accept a message for a peer that has room.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        links: &mut Links<B>,
+        message: Message<B>,
+    ) -> Result<Sent, Refused<B>> {
+        if let Some(fault) = self.check(&message) {
+            return Err((fault, message));
+        }
+        match &self.pattern {
+            Pattern::Pipe => self.distribute(links, message),
+            Pattern::Route(_) => self.send_routed(links, message, false),
+            Pattern::Request(_) => self.request(links, message),
+            Pattern::Reply(_) => self.reply(links, message),
+            Pattern::Publish(_) => self.publish(links, message),
+            Pattern::Subscribe(_) => self.send_upstream(links, message),
+        }
+    }
+
+    /// Accept a message that goes before all others that are not begun.
+    pub(crate) fn send_urgent(
+        &mut self,
+        links: &mut Links<B>,
+        message: Message<B>,
+    ) -> Result<Sent, Refused<B>> {
+        if let Some(fault) = self.check(&message) {
+            return Err((fault, message));
+        }
+        match &self.pattern {
+            Pattern::Pipe => self.distribute_urgent(links, message),
+            Pattern::Route(_) => self.send_routed(links, message, true),
+            _ => {
+                let text = "only PAIR, PUSH, DEALER and ROUTER send urgent messages";
+                Err((SendFault::Misuse(text), message))
+            }
+        }
+    }
+
+    #[inline]
+    fn check(&self, message: &Message<B>) -> Option<SendFault> {
+        let max_parts = self.options.max_parts as u64;
+        let max_nbytes = self.options.max_message_bytes;
+        let num_parts = message.parts().len() as u64;
+        let nbytes = message.nbytes() as u64;
+        if self.state != State::Open {
+            Some(SendFault::Closed)
+        } else if !self.kind.sends() {
+            Some(SendFault::Misuse(cannot_send(self.kind)))
+        } else if nbytes > max_nbytes {
+            Some(SendFault::TooLarge { size: nbytes, limit: max_nbytes, unit: "bytes" })
+        } else if num_parts > max_parts {
+            Some(SendFault::TooLarge { size: num_parts, limit: max_parts, unit: "parts" })
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn distribute(
+        &mut self,
+        links: &mut Links<B>,
+        message: Message<B>,
+    ) -> Result<Sent, Refused<B>> {
+        let cost = message.cost();
+        match self.place(links, cost) {
+            Some(place) => Ok(self.put(links, place, message, cost)),
+            None if self.overflow == Overflow::DropNew => {
+                self.counters.num_dropped += 1;
+                Ok(Sent::Dropped)
+            }
+            None => Err((self.full(), message)),
+        }
+    }
+
+    /// Find where a message can be queued, by the policy if there is no room.
+    #[inline]
+    fn place(&mut self, links: &Links<B>, cost: usize) -> Option<Place> {
+        if self.backlog.is_empty()
+            && let Some(key) = self.next_with_room(links, |peer| peer.link.admits(cost))
+        {
+            return Some(Place::Link(key));
+        }
+        let drops_old = self.overflow == Overflow::DropOld;
+        if self.up.is_empty() {
+            let fits = self.marks.admit(self.backlog.len(), self.backlog.cost(), cost);
+            return (!self.options.immediate && (fits || drops_old)).then_some(Place::Backlog);
+        }
+        if !drops_old {
+            return None;
+        }
+        if !self.backlog.is_empty() {
+            return Some(Place::Backlog);
+        }
+        self.next_with_room(links, |_| true).map(Place::Link)
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        links: &mut Links<B>,
+        place: Place,
+        message: Message<B>,
+        cost: usize,
+    ) -> Sent {
+        match place {
+            Place::Link(key) => {
+                self.put_on(links, key, message, cost);
+                Sent::Queued(key)
+            }
+            Place::Backlog => {
+                let marks = self.marks;
+                let backlog = &mut self.backlog;
+                while !marks.admit(backlog.len(), backlog.cost(), cost) && backlog.drop_oldest() {
+                    self.counters.num_dropped += 1;
+                }
+                backlog.push(message, cost);
+                Sent::Waiting
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn put_on(
+        &mut self,
+        links: &mut Links<B>,
+        key: LinkKey,
+        message: Message<B>,
+        cost: usize,
+    ) {
+        let link = &mut links[key].link;
+        if self.overflow == Overflow::DropOld {
+            self.counters.num_dropped += link.push_dropping_old(message, cost);
+        } else {
+            link.outbox.push(message, cost);
+        }
+    }
+
+    #[inline]
+    pub(super) fn next_with_room(
+        &mut self,
+        links: &Links<B>,
+        has_room: impl Fn(&Peer<B>) -> bool,
+    ) -> Option<LinkKey> {
+        for _ in 0..self.up.len() {
+            if self.turn >= self.up.len() {
+                self.turn = 0;
+            }
+            let key = self.up[self.turn];
+            self.turn += 1;
+            if has_room(&links[key]) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    fn distribute_urgent(
+        &mut self,
+        links: &mut Links<B>,
+        message: Message<B>,
+    ) -> Result<Sent, Refused<B>> {
+        let cost = message.cost();
+        if let Some(key) = self.next_with_room(links, |peer| peer.link.admits_urgent(cost)) {
+            links[key].link.outbox.push_urgent(message, cost);
+            return Ok(Sent::Queued(key));
+        }
+        let may_wait = self.up.is_empty() && !self.options.immediate;
+        if may_wait && self.backlog.admits_urgent(&self.marks, cost) {
+            self.backlog.push_urgent(message, cost);
+            return Ok(Sent::Waiting);
+        }
+        Err((self.full(), message))
+    }
+
+    /// A REQ's message: one peer gets it, and nobody else may answer.
+    fn request(&mut self, links: &mut Links<B>, message: Message<B>) -> Result<Sent, Refused<B>> {
+        let Pattern::Request(requester) = &self.pattern else {
+            return Err((NOT_OF_KIND, message));
+        };
+        if let Err(fault) = requester.check_send() {
+            return Err((fault, message));
+        }
+        let wrapped = requester.wrap(message)?;
+        let cost = wrapped.cost();
+        let place = self.place(links, cost);
+        let Pattern::Request(requester) = &mut self.pattern else {
+            return Err((NOT_OF_KIND, wrapped));
+        };
+        let Some(place) = place else {
+            let message = requester.unwrap(wrapped);
+            return Err((self.full(), message));
+        };
+        requester.begin(match place {
+            Place::Link(key) => Some(key),
+            Place::Backlog => None,
+        });
+        let sent = self.put(links, place, wrapped, cost);
+        Ok(Sent::Requested(match sent {
+            Sent::Queued(key) => Some(key),
+            _ => None,
+        }))
+    }
+
+    pub(super) fn full(&mut self) -> SendFault {
+        self.is_starved = true;
+        SendFault::Full {
+            hwm_messages: self.options.hwm_messages,
+            hwm_bytes: self.options.hwm_bytes,
+        }
+    }
+}
+
+fn cannot_send(kind: SocketType) -> &'static str {
+    match kind {
+        SocketType::Sub => "a SUB socket cannot send; an XSUB can",
+        _ => "a PULL socket cannot send",
+    }
+}
