@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busduct.errors import ConfigError, MalformedFrameError, RemoteProtocolError
+from busduct.errors import (
+    ConfigError,
+    FrameTooLargeError,
+    MalformedFrameError,
+    RemoteProtocolError,
+)
 from busduct.transport._records import (
     Batch,
     Fence,
@@ -26,6 +31,7 @@ from busduct.transport._sync_messages import (
     encode_end,
     encode_records,
     encode_request,
+    max_request_bytes,
     new_request,
 )
 
@@ -60,7 +66,11 @@ def test_fence_decodes_to_what_was_encoded(fence: Fence) -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
 def test_any_parts_are_a_message_or_malformed(parts: list[bytes]) -> None:
-    for decode in (decode_published, decode_answer, decode_request):
+    for decode in (
+        decode_published,
+        decode_answer,
+        lambda found: decode_request(found, 20),
+    ):
         try:
             decode(parts)
         except RemoteProtocolError:
@@ -114,7 +124,7 @@ def test_request_has_the_bytes_that_are_documented() -> None:
     assert encode_request(request) == bytes.fromhex(
         "96 01 09 07 c407ff66656e636578 9192c4017005 9192c4017404"
     )
-    assert decode_request([encode_request(request)]) == request
+    assert decode_request([encode_request(request)], 1 << 20) == request
 
 
 def test_single_payload_is_not_copied() -> None:
@@ -169,14 +179,23 @@ def test_what_contradicts_itself_is_malformed(parts: list[bytes]) -> None:
 )
 def test_what_is_no_request_is_refused(parts: list[bytes]) -> None:
     with pytest.raises(RemoteProtocolError):
-        decode_request(parts)
+        decode_request(parts, 1 << 20)
 
 
 def test_request_with_too_many_prefixes_is_refused() -> None:
     prefixes = [(str(n).encode(), 0) for n in range(1025)]
     request = new_request(9, 7, fence_topic(b"x"), prefixes, [])
     with pytest.raises(RemoteProtocolError, match="1024"):
-        decode_request([encode_request(request)])
+        decode_request([encode_request(request)], 1 << 20)
+
+
+def test_request_has_a_limit_that_an_honest_one_keeps() -> None:
+    topics = [(bytes([n]) * 255, 2**63 - 1) for n in range(200)]
+    fence = fence_topic(bytes(16))
+    request = encode_request(new_request(2**63, 2**63, fence, topics, topics))
+    assert decode_request([request], max_request_bytes(200))
+    with pytest.raises(FrameTooLargeError):
+        decode_request([request], len(request) - 1)
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ class World:
             self.reordering.prefixes(),
             self.reordering.positions(),
         )
-        plan = list(plan_replay(self.ring, EPOCH, request))
+        plan = list(plan_replay(self.ring, request))
         self.answers = []
         for topic, start, head in plan:
             found = self.ring.batch_from(topic, start, head, 1000, 1 << 20)

@@ -33,6 +33,7 @@ from busduct.transport._records import (
     fence_topic,
 )
 from busduct.transport._sync_messages import (
+    ALL_RECORDS,
     Answer,
     Begin,
     decode_answer,
@@ -419,7 +420,7 @@ class Oracle:
 
     async def request(self) -> tuple[bytes, Any]:
         peer, *parts = await self.router.recv_multipart()
-        return peer, decode_request(parts)
+        return peer, decode_request(parts, 1 << 20)
 
     async def fence(self, request: Any, epoch: int = 7) -> None:
         await self.pub.wait_subscribers(1, request.fence)
@@ -466,6 +467,71 @@ async def test_request_without_a_fence_is_made_again_with_another(
         await oracle.answer(Begin(7, []))
         await oracle.subscriber.wait_ready(PATIENCE)
         await oracle.subscriber.aclose()
+
+
+async def test_answers_to_an_earlier_request_are_passed_over(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    async with backend.Context() as ctx:
+        oracle = Oracle(ctx, backend, ipc)
+        peer, first = await oracle.request()
+        _, second = await oracle.request()
+        await oracle.fence(second)
+        for number in (first.number, second.number):
+            assert not oracle.subscriber.statistics().is_ready
+            for parts in (encode_begin(number, Begin(7, [])), encode_end(number)):
+                await oracle.router.send_multipart([peer, *parts])
+            await settle(100)
+        await oracle.subscriber.wait_ready(PATIENCE)
+        assert oracle.subscriber.statistics().num_syncs == 1
+        await oracle.subscriber.aclose()
+
+
+async def test_answer_of_another_epoch_than_its_fence_is_asked_for_again(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    async with backend.Context() as ctx:
+        oracle = Oracle(ctx, backend, ipc)
+        peer, request = await oracle.request()
+        await oracle.fence(request, epoch=7)
+        begin = encode_begin(request.number, Begin(6, [(b"t", 0, 50)]))
+        for parts in (begin, encode_end(request.number)):
+            await oracle.router.send_multipart([peer, *parts])
+        await oracle.answer(Begin(7, []))
+        await oracle.subscriber.wait_ready(PATIENCE)
+        assert oracle.subscriber.epoch == 7
+        assert oracle.subscriber.statistics().num_syncs == 1
+        await oracle.subscriber.aclose()
+
+
+async def test_another_epoch_on_the_same_link_is_asked_about(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    async with backend.Context() as ctx:
+        oracle = Oracle(ctx, backend, ipc)
+        await oracle.answer(Begin(7, [(b"t", 0, 0)]))
+        await oracle.subscriber.wait_ready(PATIENCE)
+        payloads = [CODEC.encode(sample)[1] for sample in samples(0, 2)]
+        await oracle.pub.send_multipart(encode_batch(Batch(b"t", 8, 0, payloads)))
+        assert await take(oracle.subscriber, 2) == samples(0, 2)
+        assert not oracle.subscriber.statistics().is_ready
+        _, request = await oracle.request()
+        assert (request.epoch, request.positions) == (8, [(b"t", 2)])
+        assert [last for _, last in request.prefixes] == [ALL_RECORDS]
+        await oracle.subscriber.aclose()
+
+
+async def test_what_waits_in_a_batch_is_not_taken_for_lost(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    # The ring holds one of the three that were not sent when the fence was asked for.
+    options = {"replay_messages": 1, "max_delay": 3600.0}
+    async with ready_pair(backend, ipc("a"), options) as (publisher, subscriber):
+        publish(publisher, samples(0, 3))
+        subscriber.subscribe("u")
+        assert await take(subscriber, 3) == samples(0, 3)
+        await subscriber.wait_ready(PATIENCE)
+        assert subscriber.statistics().num_gaps == 0
 
 
 async def test_newer_request_ends_the_answers_to_an_older_one(

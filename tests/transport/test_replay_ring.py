@@ -108,5 +108,5 @@ def test_replay_begins_where_the_request_says(
     expected: tuple[int, int] | None,
 ) -> None:
     request = new_request(1, epoch, fence_topic(b"x"), prefixes, positions)
-    plan = list(plan_replay(filled(10, max_records=5), 7, request))
+    plan = list(plan_replay(filled(10, max_records=5), request))
     assert plan == ([] if expected is None else [(b"t", *expected)])

@@ -419,6 +419,24 @@ async def test_callers_of_endpoints_find_what_they_use(
         await publisher.aclose()
 
 
+async def test_process_may_close_its_subscriber_and_goes_on_to_its_end(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    class Closing(Collecting):
+        async def process(self, items: list[Sample]) -> None:
+            await self.aclose()
+            await super().process(items)
+
+    async with publishing(backend, ipc("a")) as (ctx, publisher):
+        subscriber = Closing(CODEC, ipc("a"), ctx)
+        subscriber.start()
+        await subscriber.wait_ready(PATIENCE)
+        publisher.publish(Sample("t", 0))
+        await eventually(lambda: subscriber.is_closed)
+        await subscriber.aclose()
+        assert subscriber.received == [Sample("t", 0)]
+
+
 async def test_error_in_process_is_told_and_the_next_batch_comes(
     backend: ModuleType, ipc: Ipc
 ) -> None:

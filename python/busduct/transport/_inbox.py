@@ -21,6 +21,7 @@ class Inbox:
         max_bytes: The mark of payload bytes, and 96 for each item.
 
     Attributes:
+        is_closed: Whether nothing comes any more.
         num_blocked: Times that somebody who fills it had to wait.
     """
 
@@ -30,7 +31,7 @@ class Inbox:
         self._max_bytes = max_bytes
         self._items: deque[Item] = deque()
         self._nbytes = 0
-        self._is_closed = False
+        self.is_closed = False
         self._filled = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -83,13 +84,13 @@ class Inbox:
             ClosedError: It is closed.
         """
         while not self._items:
-            if self._is_closed:
+            if self.is_closed:
                 raise ClosedError("subscriber")
             await self._filled.wait()
 
     def close(self) -> None:
         """Drop what it holds, and let go of everybody who waits. Idempotent."""
-        self._is_closed = True
+        self.is_closed = True
         self._items.clear()
         self._nbytes = 0
         self._filled.set()

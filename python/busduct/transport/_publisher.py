@@ -21,6 +21,7 @@ from busduct.transport._records import (
 from busduct.transport._replay_address import replay_address_of
 from busduct.transport._replay_ring import ReplayRing
 from busduct.transport._replay_server import ReplayServer
+from busduct.transport._sync_messages import max_request_bytes
 
 if TYPE_CHECKING:
     from busduct._core import Context, Socket
@@ -117,12 +118,11 @@ class MessagePublisher(Generic[T]):
         self._max_payload_bytes = room - RECORD_LENGTH_BYTES
         self._max_batch_bytes = min(room - RECORD_LENGTH_BYTES * max_batch, 1 << 20)
         self._max_delay = max_delay
-        self._epoch = secrets.randbits(63) | 1
-        self._ring = ReplayRing(self._epoch, replay_messages, replay_bytes, max_topics)
+        epoch = secrets.randbits(63) | 1
+        self._ring = ReplayRing(epoch, replay_messages, replay_bytes, max_topics)
         self._pending: dict[bytes, list[bytes]] = {}
         self._pending_nbytes = 0
         self._timer: asyncio.Handle | None = None
-        self._is_closed = False
         self._num_published = 0
         self._num_batches = 0
         self._live = context.socket(
@@ -135,25 +135,34 @@ class MessagePublisher(Generic[T]):
         )
         try:
             self.bind_address = self._live.bind(bind_address)
-            router = self._open_router(context, replay_address, bind_address, linger)
+            router = context.socket(
+                _backend.ROUTER,
+                linger=linger,
+                max_message_bytes=max_message_bytes + max_request_bytes(max_topics),
+            )
+            self._bind_router(router, replay_address, bind_address)
         except BaseException:
             self._live.close()
             raise
         self.replay_address = router.last_endpoint
         self._server = ReplayServer(
-            self._live, router, self._ring, self._epoch, self.flush
+            self._live,
+            router,
+            self._ring,
+            self.flush,
+            max_request_bytes=max_request_bytes(max_topics),
         )
         self._server.start(self.loop)
 
     @property
     def epoch(self) -> int:
         """A number that tells the life of this publisher from its earlier ones."""
-        return self._epoch
+        return self._ring.epoch
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is closed."""
-        return self._is_closed
+        """Whether it, or its context, is closed."""
+        return self._live.closed
 
     @property
     def buffered_count(self) -> int:
@@ -174,7 +183,7 @@ class MessagePublisher(Generic[T]):
 
     def send(self, topic: bytes, payload: bytes) -> None:
         """Accept a payload that is encoded already; raises as `publish`."""
-        if self._is_closed:
+        if self._live.closed:
             raise ClosedError("publisher")
         topic = check_topic(topic)
         nbytes = len(payload)
@@ -203,7 +212,7 @@ class MessagePublisher(Generic[T]):
         for topic, payloads in pending.items():
             # What waits of a topic is the last that it was numbered for.
             first = self._ring.head_of(topic) - len(payloads)
-            batch = Batch(topic, self._epoch, first, payloads)
+            batch = Batch(topic, self._ring.epoch, first, payloads)
             self._live.send_multipart_nowait(encode_batch(batch))
             self._num_batches += 1
 
@@ -252,12 +261,9 @@ class MessagePublisher(Generic[T]):
 
         Idempotent.
         """
-        if self._is_closed:
-            return
         # A context that is closed has closed the socket.
         with suppress(ClosedError):
             self.flush()
-        self._is_closed = True
         self._server.close()
         self._live.close()
 
@@ -277,22 +283,15 @@ class MessagePublisher(Generic[T]):
     ) -> None:
         await self.aclose()
 
-    def _open_router(
-        self,
-        context: "Context",
-        replay_address: str | None,
-        bind_address: str,
-        linger: float | None,
-    ) -> "Socket":
-        router = context.socket(_backend.ROUTER, linger=linger)
+    def _bind_router(
+        self, router: "Socket", replay_address: str | None, asked_for: str
+    ) -> None:
+        address = replay_address or replay_address_of(self.bind_address, asked_for)
         try:
-            router.bind(
-                replay_address or replay_address_of(self.bind_address, bind_address)
-            )
+            router.bind(address)
         except BaseException:
             router.close()
             raise
-        return router
 
     def _schedule(self) -> asyncio.Handle:
         if self._max_delay > 0:

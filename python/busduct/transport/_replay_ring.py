@@ -42,7 +42,7 @@ class ReplayRing:
     def __init__(
         self, epoch: int, max_records: int, max_bytes: int, max_topics: int
     ) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._max_topics = max_topics
@@ -119,7 +119,7 @@ class ReplayRing:
                 break
             payloads.append(payload)
             nbytes += len(payload)
-        return Batch(topic, self._epoch, first, payloads) if payloads else None
+        return Batch(topic, self.epoch, first, payloads) if payloads else None
 
     def _evict(self) -> None:
         payload = self._order.popleft().payloads.popleft()

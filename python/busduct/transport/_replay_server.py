@@ -33,14 +33,14 @@ NUM_ERRORS_KEPT = 16
 
 
 def plan_replay(
-    ring: ReplayRing, epoch: int, request: SyncRequest
+    ring: ReplayRing, request: SyncRequest
 ) -> Iterator[tuple[bytes, int, int]]:
     """Give each topic asked for, where its replay begins, and where it ends."""
     prefixes: dict[bytes, int] = {}
     for prefix, last in request.prefixes:
         prefixes[prefix] = max(last, prefixes.get(prefix, 0))
     lengths = sorted({len(prefix) for prefix in prefixes})
-    positions = dict(request.positions) if request.epoch == epoch else {}
+    positions = dict(request.positions) if request.epoch == ring.epoch else {}
     for topic, first_held, head in ring.heads():
         wanted = [last for n in lengths if (last := prefixes.get(topic[:n], -1)) >= 0]
         if not wanted:
@@ -65,8 +65,8 @@ class ReplayServer:
         live: The socket that fences go over.
         router: The bound socket of the replay endpoint; closed by `close`.
         ring: Of the publisher.
-        epoch: Of the publisher.
         flush: Hands what is batched to `live`.
+        max_request_bytes: Of one request.
     """
 
     def __init__(
@@ -74,8 +74,9 @@ class ReplayServer:
         live: "Socket",
         router: "Socket",
         ring: ReplayRing,
-        epoch: int,
         flush: Callable[[], None],
+        *,
+        max_request_bytes: int,
     ) -> None:
         self.num_requests = 0
         self.num_malformed = 0
@@ -85,8 +86,9 @@ class ReplayServer:
         self._live = live
         self._router = router
         self._ring = ring
-        self._epoch = epoch
+        self._epoch = ring.epoch
         self._flush = flush
+        self._max_request_bytes = max_request_bytes
         self._answers: dict[bytes, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -113,7 +115,7 @@ class ReplayServer:
             while True:
                 peer, *parts = await self._router.recv_multipart()
                 try:
-                    request = decode_request(parts)
+                    request = decode_request(parts, self._max_request_bytes)
                 except RemoteProtocolError as error:
                     self.num_malformed += 1
                     self.errors.append(error)
@@ -150,7 +152,7 @@ class ReplayServer:
         self._flush()
         fence = Fence(request.fence, self._epoch, request.number)
         self._live.send_multipart_nowait(encode_fence(fence))
-        plan = list(plan_replay(self._ring, self._epoch, request))
+        plan = list(plan_replay(self._ring, request))
         number, begin = request.number, Begin(self._epoch, plan)
         await self._router.send_multipart([peer, *encode_begin(number, begin)])
         for topic, start, head in plan:

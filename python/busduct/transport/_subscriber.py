@@ -14,6 +14,7 @@ from busduct.transport._ranges import require_at_least
 from busduct.transport._reordering import Gap, Record, Reordering, Restart
 from busduct.transport._replay_address import replay_address_of
 from busduct.transport._subscription import Subscription
+from busduct.transport._sync_messages import max_request_bytes
 
 if TYPE_CHECKING:
     from busduct._core import Context
@@ -103,7 +104,6 @@ class MessageSubscriber(Generic[T]):
         self._on_restart = on_restart
         self._num_received = self._num_gaps = 0
         self._num_missing = self._num_restarts = 0
-        self._is_closed = False
         self._processing: asyncio.Task[None] | None = None
         self._inbox = Inbox(hwm_messages, hwm_bytes)
         self._reordering = Reordering(replay, hwm_messages, hwm_bytes, max_topics)
@@ -115,6 +115,7 @@ class MessageSubscriber(Generic[T]):
             hwm_messages=hwm_messages,
             hwm_bytes=hwm_bytes,
             max_message_bytes=max_message_bytes,
+            max_answer_bytes=max_message_bytes + max_request_bytes(max_topics),
             replay_timeout=replay_timeout,
             quiet_interval=quiet_interval,
         )
@@ -128,8 +129,8 @@ class MessageSubscriber(Generic[T]):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is closed."""
-        return self._is_closed
+        """Whether it, or its context, is closed."""
+        return self._inbox.is_closed
 
     @property
     def epoch(self) -> int:
@@ -173,7 +174,7 @@ class MessageSubscriber(Generic[T]):
                 await self._subscription.synchronizer.ready.wait()
         except TimeoutError:
             raise WaitTimeoutError(timeout or 0.0) from None
-        if self._is_closed:
+        if self._inbox.is_closed:
             raise ClosedError("subscriber")
 
     async def recv(self) -> T:
@@ -198,7 +199,7 @@ class MessageSubscriber(Generic[T]):
             ClosedError: This side is closed.
             Exception: What the codec raises in `on_decode_error`, and the callbacks.
         """
-        if self._is_closed:
+        if self._inbox.is_closed:
             raise ClosedError("subscriber")
         while (item := self._inbox.take()) is not None:
             if not isinstance(item, Record):
@@ -243,7 +244,7 @@ class MessageSubscriber(Generic[T]):
             num_held=self._reordering.num_held,
             num_topics=self._reordering.num_topics,
             is_ready=self._subscription.synchronizer.ready.is_set()
-            and not self._is_closed,
+            and not self._inbox.is_closed,
         )
 
     def recent_errors(self) -> list[Exception]:
@@ -251,20 +252,19 @@ class MessageSubscriber(Generic[T]):
         return self._subscription.recent_errors()
 
     def close(self) -> None:
-        """Stop receiving; messages not taken are gone. Idempotent."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        """Stop receiving; messages not taken are gone. Idempotent.
+
+        A `process` that is under way goes on to its end.
+        """
         self._subscription.close()
-        if self._processing is not None:
-            self._processing.cancel()
 
     async def aclose(self) -> None:
-        """Close, and wait until its tasks have ended."""
+        """Close, and wait until its tasks, and `process`, have ended."""
         self.close()
         await self._subscription.wait_closed()
-        if self._processing is not None:
-            await asyncio.gather(self._processing, return_exceptions=True)
+        processing = self._processing
+        if processing is not None and processing is not asyncio.current_task():
+            await asyncio.gather(processing, return_exceptions=True)
 
     def __aiter__(self) -> Self:
         return self

@@ -46,7 +46,8 @@ class Subscription:
         reordering: Holds the state of the topics.
         hwm_messages: Batches that the socket of the live stream queues.
         hwm_bytes: Bytes of those.
-        max_message_bytes: Of both sockets.
+        max_message_bytes: Of the socket of the live stream.
+        max_answer_bytes: Of a message of the replay endpoint, both ways.
         replay_timeout: As of `Synchronizer`.
         quiet_interval: As of `Synchronizer`.
 
@@ -65,6 +66,7 @@ class Subscription:
         hwm_messages: int,
         hwm_bytes: int,
         max_message_bytes: int,
+        max_answer_bytes: int,
         replay_timeout: float,
         quiet_interval: float,
     ) -> None:
@@ -85,7 +87,7 @@ class Subscription:
             _backend.DEALER,
             immediate=True,
             linger=0.0,
-            max_message_bytes=max_message_bytes,
+            max_message_bytes=max_answer_bytes,
         )
         self.synchronizer = Synchronizer(
             self._live,

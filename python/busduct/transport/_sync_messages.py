@@ -10,9 +10,13 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from busduct.errors import MalformedFrameError, RemoteProtocolError
-from busduct.transport._records import MAX_TOPIC_BYTES, Batch, encode_batch
-from busduct.transport._records import is_fence_topic as _is_fence_topic
+from busduct.errors import FrameTooLargeError, MalformedFrameError, RemoteProtocolError
+from busduct.transport._records import (
+    MAX_TOPIC_BYTES,
+    Batch,
+    encode_batch,
+    is_fence_topic,
+)
 
 __all__ = [
     "ALL_RECORDS",
@@ -27,6 +31,7 @@ __all__ = [
     "encode_end",
     "encode_records",
     "encode_request",
+    "max_request_bytes",
     "new_request",
 ]
 
@@ -36,6 +41,8 @@ T = TypeVar("T")
 ALL_RECORDS = (1 << 63) - 1
 MAX_PREFIXES = 1024
 _VERSION = 1
+# A topic, two numbers, and what msgpack adds.
+_ENTRY_BYTES = 512
 
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 _Topic = Annotated[bytes, msgspec.Meta(max_length=MAX_TOPIC_BYTES)]
@@ -96,16 +103,23 @@ def encode_request(request: SyncRequest) -> bytes:
     return _encoder.encode(request)
 
 
-def decode_request(parts: Sequence[bytes]) -> SyncRequest:
+def max_request_bytes(max_topics: int) -> int:
+    """Return more than a request, or the first answer to it, takes up."""
+    return (max_topics + MAX_PREFIXES) * _ENTRY_BYTES
+
+
+def decode_request(parts: Sequence[bytes], max_bytes: int) -> SyncRequest:
     """Return the request that a message holds.
 
     Raises:
-        RemoteProtocolError: It holds none.
+        RemoteProtocolError: It holds none, or one of over `max_bytes`.
     """
     if len(parts) != 1:
         raise MalformedFrameError(0, f"request of {len(parts)} parts")
+    if len(parts[0]) > max_bytes:
+        raise FrameTooLargeError(len(parts[0]), max_bytes)
     request = _decode(_request_decoder, parts[0])
-    if request.version != _VERSION or not _is_fence_topic(request.fence):
+    if request.version != _VERSION or not is_fence_topic(request.fence):
         msg = f"request of version {request.version}, or without a topic for its fence"
         raise RemoteProtocolError(msg)
     return request

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from busduct.errors import ClosedError, LocalProtocolError, RemoteProtocolError
 from busduct.transport._inbox import Inbox
+from busduct.transport._patience import Patience
 from busduct.transport._records import Batch, Fence, decode_published, fence_topic
 from busduct.transport._reordering import Item, Reordering
 from busduct.transport._sync_messages import (
@@ -25,11 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Synchronizer"]
 
-# An attempt without an answer is repeated after this long, doubled up to the most.
-FIRST_PATIENCE = 0.1
-MOST_PATIENCE = 5.0
-# Answers to requests that were given up may stand before the one that is due.
-ANSWER_PATIENCE = 5.0
+# Behind the fence, from one answer to the next.
+ANSWER_SECONDS = 5.0
 FENCE_TOKEN_BYTES = 16
 
 
@@ -69,7 +67,7 @@ class Synchronizer:
         self._reordering = reordering
         self._inbox = inbox
         self._note_malformed = note_malformed
-        self._replay_timeout = replay_timeout
+        self._patience = Patience(replay_timeout)
         self._quiet_interval = quiet_interval
         self._wake = asyncio.Event()
         self._is_due = False
@@ -102,24 +100,20 @@ class Synchronizer:
 
     async def run(self) -> None:
         """Make requests until cancelled, or until a socket is closed."""
-        patience = FIRST_PATIENCE
-        since: float | None = None
         with suppress(ClosedError):
             while True:
                 await self._wait_until_due()
-                since = since or time.monotonic()
+                self._patience.begin(time.monotonic())
                 num_blocked = self._inbox.num_blocked
-                if await self._attempt(patience):
-                    patience, since = FIRST_PATIENCE, None
+                if await self._attempt():
+                    self._patience.succeed()
                     continue
                 self._is_due = True
-                patience = min(patience * 2, MOST_PATIENCE)
                 if self._inbox.num_blocked != num_blocked or self._inbox.is_full:
-                    # NB: the fence stands behind what the caller has not taken. That is
-                    # nobody's silence.
+                    # NB: the fence stands behind what the caller has not taken.
                     await self._inbox.wait_room()
-                    since = None
-                elif time.monotonic() >= since + self._replay_timeout:
+                    self._patience.excuse()
+                elif self._patience.fail(time.monotonic()):
                     self._inbox.put(self._reordering.give_up())
 
     async def _wait_until_due(self) -> None:
@@ -137,11 +131,10 @@ class Synchronizer:
         self._is_due = False
         self._is_stirred = False
 
-    async def _attempt(self, patience: float) -> bool:
+    async def _attempt(self) -> bool:
         """Make one request; tell whether it was answered in full."""
         self._number += 1
         self._renew_fence()
-        generation = self._live.statistics().num_connected
         prefixes = list(self._reordering.prefixes())
         request = new_request(
             self._number,
@@ -151,7 +144,7 @@ class Synchronizer:
             self._reordering.positions(),
         )
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._patience.seconds):
                 await self._dealer.send(encode_request(request))
                 await self._fenced.wait()
             begin = await self._take_answers()
@@ -162,12 +155,9 @@ class Synchronizer:
             return False
         if begin.epoch != self._reordering.epoch:
             return False
-        self._put(self._reordering.end(begin, (prefix for prefix, _ in prefixes)))
+        self._inbox.put(self._reordering.end(begin, (prefix for prefix, _ in prefixes)))
         self.num_syncs += 1
-        if self._live.statistics().num_connected != generation:
-            # The live stream broke meanwhile, behind the fence or before it.
-            self.ask()
-        elif self._reordering.needs_sync:
+        if self._reordering.needs_sync:
             self.ask(is_unready=False)
         if not self._is_due:
             self.ready.set()
@@ -190,14 +180,14 @@ class Synchronizer:
         """Take the answers to the request under way, up to the last."""
         begin: Begin | None = None
         while True:
-            async with asyncio.timeout(ANSWER_PATIENCE):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 parts = await self._dealer.recv_multipart()
             kind, number, rest = decode_answer(parts)
             if number != self._number:
                 continue
             if kind is Answer.BEGIN:
                 begin = decode_begin(rest[0])
-                self._put(self._reordering.begin(begin))
+                self._inbox.put(self._reordering.begin(begin))
             elif begin is None:
                 msg = "answer that does not begin at its beginning"
                 raise RemoteProtocolError(msg)
@@ -206,8 +196,5 @@ class Synchronizer:
             else:
                 batch = decode_published(rest)
                 if isinstance(batch, Batch):
-                    self._put(self._reordering.replayed(batch))
+                    self._inbox.put(self._reordering.replayed(batch))
                     await self._inbox.wait_room()
-
-    def _put(self, items: list[Item]) -> None:
-        self._inbox.put(items)
