@@ -47,16 +47,19 @@ pub(super) fn urgent(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
 }
 
 /// The bytes of a topic, copied.
-pub(super) fn topic(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    PyFrame::from_data(data).map(|frame| frame.as_ref().to_vec())
+#[derive(Default)]
+pub(super) struct Topic(pub(super) Vec<u8>);
+
+impl<'py> FromPyObject<'_, 'py> for Topic {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        PyFrame::from_data(&object).map(|frame| Self(frame.as_ref().to_vec()))
+    }
 }
 
-pub(super) fn subscribers(
-    py: Python<'_>,
-    count: i64,
-    topic: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Operation> {
-    let topic = topic.map(self::topic).transpose()?.unwrap_or_default();
+pub(super) fn subscribers(py: Python<'_>, count: i64, topic: Topic) -> PyResult<Operation> {
+    let Topic(topic) = topic;
     match usize::try_from(count) {
         Ok(count) if count > 0 => Ok(Operation::Subscribers { count, topic }),
         _ => Err(error::config(py, &format!("count is {count}; it must be at least 1"))),

@@ -72,6 +72,7 @@ pub(super) fn from_send(py: Python<'_>, fault: SendFault) -> PyErr {
         SendFault::PeerLost(endpoint) => make(py, "PeerLostError", (endpoint,)),
         SendFault::Misuse(text) => misuse(py, text),
         SendFault::Closed => closed(py, "socket"),
+        SendFault::TopicTooLong { nbytes } => from_topic(py, TopicFault::TooLong { nbytes }),
         SendFault::OutOfMemory => PyMemoryError::new_err(()),
     }
 }
@@ -82,7 +83,12 @@ pub(super) fn from_topic(py: Python<'_>, fault: TopicFault) -> PyErr {
             config(py, &format!("topic of {nbytes} bytes exceeds limit of {MAX_TOPIC_BYTES} bytes"))
         }
         TopicFault::NotSubscribed => misuse(py, "not subscribed to that topic"),
-        TopicFault::Misuse(text) => misuse(py, text),
+        TopicFault::NotPublisher(kind) => {
+            misuse(py, &format!("a {} does not publish", kind.name()))
+        }
+        TopicFault::NotSubscriber(kind) => {
+            misuse(py, &format!("a {} does not subscribe", kind.name()))
+        }
         TopicFault::Closed => closed(py, "socket"),
         TopicFault::OutOfMemory => PyMemoryError::new_err(()),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::arguments::{Linger, frames, many, multipart, one, subscribers, topic, urgent};
+use super::arguments::{Linger, Topic, frames, many, multipart, one, subscribers, urgent};
 use super::awaitable::Awaitable;
 use super::blocking::{self, to_duration};
 use super::context::Context;
@@ -16,9 +16,9 @@ use super::event_loop::{attach, schedule_flush};
 use super::monitor::Monitor;
 use super::operation::{Operation, Output, Step, to_list};
 use super::shared::Shared;
+use super::statistics;
 use super::waiters::Side;
-use super::{arguments, statistics};
-use crate::socket::{SocketKey, State};
+use crate::socket::{SendFault, SocketKey, State};
 use crate::zmtp::SocketType;
 
 #[pyclass(module = "busduct._core", frozen)]
@@ -73,10 +73,9 @@ impl Socket {
         }
     }
 
-    fn change_topic(&self, prefix: &Bound<'_, PyAny>, subscribe: bool) -> PyResult<()> {
-        let (py, topic) = (prefix.py(), topic(prefix)?);
+    fn change_topic(&self, py: Python<'_>, prefix: &Topic, subscribe: bool) -> PyResult<()> {
         self.shared
-            .with(py, |inner| inner.context.change_topic(self.key, subscribe, &topic))?
+            .with(py, |inner| inner.context.change_topic(self.key, subscribe, &prefix.0))?
             .map_err(|fault| error::from_topic(py, fault))
     }
 
@@ -184,7 +183,10 @@ impl Socket {
         schedule_flush(py, &self.shared)?;
         match (step, &operation) {
             (Step::Done(_), _) => Ok(total),
-            (Step::Full(_), Operation::SendMany(left)) => Ok(total - left.len()),
+            (
+                Step::Full(_) | Step::SendFailed(SendFault::Full { .. }),
+                Operation::SendMany(left),
+            ) => Ok(total - left.len()),
             (failed, _) => Err(failed.into_error(py)),
         }
     }
@@ -276,39 +278,33 @@ impl Socket {
         self.awaitable(Operation::Ready(Side::Send))
     }
 
-    fn subscribe(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.change_topic(prefix, true)
+    fn subscribe(&self, py: Python<'_>, prefix: Topic) -> PyResult<()> {
+        self.change_topic(py, &prefix, true)
     }
 
-    fn unsubscribe(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.change_topic(prefix, false)
+    fn unsubscribe(&self, py: Python<'_>, prefix: Topic) -> PyResult<()> {
+        self.change_topic(py, &prefix, false)
     }
 
-    #[pyo3(signature = (topic=None), text_signature = "($self, topic=b'')")]
-    fn num_subscribers(&self, py: Python<'_>, topic: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
-        let topic = topic.map(arguments::topic).transpose()?.unwrap_or_default();
+    #[pyo3(signature = (topic=Topic::default()), text_signature = "($self, topic=b'')")]
+    fn num_subscribers(&self, py: Python<'_>, topic: Topic) -> PyResult<usize> {
         self.shared
-            .with(py, |inner| inner.context.num_subscribers(self.key, &topic))?
+            .with(py, |inner| inner.context.num_subscribers(self.key, &topic.0))?
             .map_err(|fault| error::from_topic(py, fault))
     }
 
-    #[pyo3(signature = (count=1, topic=None), text_signature = "($self, count=1, topic=b'')")]
-    fn wait_subscribers(
-        &self,
-        py: Python<'_>,
-        count: i64,
-        topic: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Awaitable> {
+    #[pyo3(signature = (count=1, topic=Topic::default()), text_signature = "($self, count=1, topic=b'')")]
+    fn wait_subscribers(&self, py: Python<'_>, count: i64, topic: Topic) -> PyResult<Awaitable> {
         Ok(self.awaitable(subscribers(py, count, topic)?))
     }
 
-    #[pyo3(signature = (count=1, topic=None, timeout=None),
+    #[pyo3(signature = (count=1, topic=Topic::default(), timeout=None),
         text_signature = "($self, count=1, topic=b'', timeout=None)")]
     fn wait_subscribers_blocking(
         &self,
         py: Python<'_>,
         count: i64,
-        topic: Option<&Bound<'_, PyAny>>,
+        topic: Topic,
         timeout: Option<f64>,
     ) -> PyResult<()> {
         self.block(py, subscribers(py, count, topic)?, timeout).map(drop)

@@ -58,6 +58,9 @@ impl<B: Buffer> Socket<B> {
         message: Message<B>,
     ) -> Result<Sent, Refused<B>> {
         let cost = message.cost();
+        if self.may_drop_unflushed(links, &[key], cost) {
+            return Err((self.unflushed(), message));
+        }
         if links[key].link.admits(cost) || self.overflow == Overflow::DropOld {
             self.put_on(links, key, message, cost);
             return Ok(Sent::Queued(key));

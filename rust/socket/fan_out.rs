@@ -35,6 +35,10 @@ impl<B: Buffer> Socket<B> {
     fn fan_out(&mut self, links: &mut Links<B>, message: Message<B>) -> Result<Sent, Refused<B>> {
         let mut found = self.take_fanned();
         let cost = message.cost();
+        if self.may_drop_unflushed(links, &found, cost) {
+            self.fanned = found;
+            return Err((self.unflushed(), message));
+        }
         let refused = match self.overflow {
             Overflow::Wait => !all_admit(links, &found, cost),
             Overflow::DropNew => {
@@ -94,7 +98,7 @@ impl<B: Buffer> Socket<B> {
             return Err(TopicFault::Closed);
         }
         let Pattern::Subscribe(topics) = &mut self.pattern else {
-            return Err(TopicFault::Misuse("only SUB and XSUB subscribe"));
+            return Err(TopicFault::NotSubscriber(self.kind));
         };
         let nbytes = topic.len();
         if nbytes > MAX_TOPIC_BYTES {
@@ -112,7 +116,7 @@ impl<B: Buffer> Socket<B> {
             return Err(TopicFault::Closed);
         }
         let Pattern::Publish(publisher) = &self.pattern else {
-            return Err(TopicFault::Misuse("only PUB and XPUB have subscribers"));
+            return Err(TopicFault::NotPublisher(self.kind));
         };
         publisher.find(topic, &mut self.fanned);
         Ok(self.fanned.len())

@@ -1,6 +1,7 @@
 //! Why a message is not accepted, or not given.
 
 use crate::link::OutOfMemory;
+use crate::zmtp::SocketType;
 
 /// Why a message was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub enum SendFault {
     /// The type of the socket does not allow it, or not in this turn.
     Misuse(&'static str),
     Closed,
+    /// An XSUB's message is a subscription to a topic of so many bytes.
+    TopicTooLong {
+        nbytes: usize,
+    },
     OutOfMemory,
 }
 
@@ -43,9 +48,14 @@ pub enum RecvFault {
 /// Why a topic cannot be subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicFault {
-    TooLong { nbytes: usize },
+    TooLong {
+        nbytes: usize,
+    },
     NotSubscribed,
-    Misuse(&'static str),
+    /// A socket of this type has no subscribers.
+    NotPublisher(SocketType),
+    /// A socket of this type has no subscriptions.
+    NotSubscriber(SocketType),
     Closed,
     OutOfMemory,
 }
@@ -53,12 +63,10 @@ pub enum TopicFault {
 impl From<TopicFault> for SendFault {
     fn from(fault: TopicFault) -> Self {
         match fault {
-            TopicFault::TooLong { nbytes } => {
-                let (size, limit) = (nbytes as u64, super::MAX_TOPIC_BYTES as u64);
-                Self::TooLarge { size, limit, unit: "bytes" }
-            }
-            TopicFault::NotSubscribed => Self::Misuse("not subscribed"),
-            TopicFault::Misuse(text) => Self::Misuse(text),
+            TopicFault::TooLong { nbytes } => Self::TopicTooLong { nbytes },
+            TopicFault::NotSubscribed
+            | TopicFault::NotPublisher(_)
+            | TopicFault::NotSubscriber(_) => Self::Misuse("not subscribed to that topic"),
             TopicFault::Closed => Self::Closed,
             TopicFault::OutOfMemory => Self::OutOfMemory,
         }

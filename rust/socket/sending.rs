@@ -101,6 +101,9 @@ impl<B: Buffer> Socket<B> {
         let cost = message.cost();
         match self.place(links, cost) {
             Some(place) => Ok(self.put(links, place, message, cost)),
+            None if self.may_drop_unflushed(links, &self.up, cost) => {
+                Err((self.unflushed(), message))
+            }
             None if self.overflow == Overflow::DropNew => {
                 self.counters.num_dropped += 1;
                 Ok(Sent::Dropped)
@@ -122,7 +125,7 @@ impl<B: Buffer> Socket<B> {
             let fits = self.marks.admit(self.backlog.len(), self.backlog.cost(), cost);
             return (!self.options.immediate && (fits || drops_old)).then_some(Place::Backlog);
         }
-        if !drops_old {
+        if !drops_old || self.may_drop_unflushed(links, &self.up, cost) {
             return None;
         }
         if !self.backlog.is_empty() {
@@ -238,8 +241,30 @@ impl<B: Buffer> Socket<B> {
         }))
     }
 
+    /// Whether a message would be dropped for want of room that writing could make.
+    ///
+    /// NB: a queue that holds one message only is meant to lose what is not written yet.
+    pub(super) fn may_drop_unflushed(
+        &self,
+        links: &Links<B>,
+        keys: &[LinkKey],
+        cost: usize,
+    ) -> bool {
+        self.overflow != Overflow::Wait
+            && self.marks.messages > 1
+            && keys
+                .iter()
+                .map(|&key| &links[key])
+                .any(|peer| !peer.link.admits(cost) && peer.is_dirty && !peer.link.wants_write())
+    }
+
     pub(super) fn full(&mut self) -> SendFault {
         self.is_starved = true;
+        self.unflushed()
+    }
+
+    /// There may be room once what waits is written.
+    pub(super) fn unflushed(&self) -> SendFault {
         SendFault::Full {
             hwm_messages: self.options.hwm_messages,
             hwm_bytes: self.options.hwm_bytes,
