@@ -26,11 +26,11 @@ class Distributor(abc.ABC):
         room: Senders that wait for no peer in particular.
         urgent_room: The same of urgent messages.
         keeps_lost: Whether `undelivered()` gives what could not be sent.
-        takes_one: Whether no more than one message can be sent at a time.
+        turn_rule: Why no more than one message can be sent at a time; "" where it can.
     """
 
     keeps_lost = True
-    takes_one = False
+    turn_rule = ""
 
     def __init__(self, options: SocketOptions, counters: Counters) -> None:
         self._options = options

@@ -59,9 +59,9 @@ class Exchange:
         self.check_open()
         for message in copied:
             self._check_message(message)
-        if len(copied) > 1 and self._pattern.distributor.takes_one:
-            msg = f"a {KIND_NAMES[self._kind]} sends and receives in turn"
-            raise LocalProtocolError(msg)
+        rule = self._pattern.distributor.turn_rule
+        if len(copied) > 1 and rule:
+            raise LocalProtocolError(rule)
         return copied
 
     def sending(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from busduct._fallback import _zmtp as zmtp
 from busduct._fallback._guard import Guard
+from busduct._fallback._heartbeat import Heartbeat
 from busduct._fallback._outbox import Written
 from busduct._fallback._peer import Peer
 from busduct._fallback._session import Session
-from busduct._fallback._stream import has_ended, is_hung_up
+from busduct._fallback._stream import has_ended, has_unread, is_hung_up
 from busduct.errors import (
     AuthError,
     BusductError,
@@ -47,6 +48,8 @@ class Link(Peer):
     ) -> None:
         super().__init__(pattern, endpoint, connector)
         self._session = Session(pattern.options, guard)
+        self._heartbeat = Heartbeat(self, pattern.reactor, pattern.options)
+        self._ping = zmtp.encode_ping(pattern.options.heartbeat_ttl or 0.0)
         self._sock: socket.socket | None = sock
         self._watched = 0
         self._is_blocked = False
@@ -131,6 +134,8 @@ class Link(Peer):
                 self._close_unproven(error)
             else:
                 self._parse()
+                if self.is_open:
+                    self._heartbeat.on_read(self._session.peer_ttl)
 
     def _parse(self) -> None:
         try:
@@ -168,6 +173,8 @@ class Link(Peer):
     def _come_up(self) -> None:
         super()._come_up()
         self.deadline.cancel()
+        if self.is_open:
+            self._heartbeat.start()
 
     def flush(self) -> None:
         """Write until all is written or the kernel takes no more."""
@@ -211,6 +218,8 @@ class Link(Peer):
                 return False
         except (BlockingIOError, InterruptedError):
             self._is_blocked = True
+        else:
+            self._heartbeat.on_written(is_all=not control)
         return True
 
     def _write_sealed(self, sock: socket.socket, guard: Guard, done: Written) -> bool:
@@ -219,6 +228,7 @@ class Link(Peer):
         if guard.wire:
             with contextlib.suppress(BlockingIOError, InterruptedError):
                 del guard.wire[: sock.send(guard.wire)]
+                self._heartbeat.on_written(is_all=not (control or guard.wire))
             self._is_blocked = bool(guard.wire)
         elif control and not self.outbox.is_amid_message:
             del control[: guard.seal([control])]
@@ -228,6 +238,22 @@ class Link(Peer):
         else:
             return False
         return True
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something came that was not read yet."""
+        return self._sock is not None and has_unread(self._sock)
+
+    def ping(self) -> None:
+        """Send a PING, unless one is still to be written."""
+        control = self._session.control
+        if not control.endswith(self._ping):
+            control += self._ping
+            self._mark_dirty()
+
+    def fall_silent(self) -> None:
+        """End: the peer said nothing for too long."""
+        self.close(PeerLostError(self.endpoint))
 
     def sever_if_hung_up(self) -> None:
         """Send no more if the peer is known to be gone; what it sent is still read."""
@@ -239,6 +265,7 @@ class Link(Peer):
             self.close(None)
             return
         self.is_severed = True
+        self._heartbeat.stop()
         self._is_blocked = False
         self._session.control.clear()
         self._pattern.on_lost(self)
@@ -272,6 +299,7 @@ class Link(Peer):
         except OSError:
             return False
         self.is_draining = True
+        self._heartbeat.stop()
         self.discard_inbox()
         return True
 
@@ -297,6 +325,7 @@ class Link(Peer):
             return
         sock, self._sock = self._sock, None
         self.deadline.cancel()
+        self._heartbeat.stop()
         if error is not None:
             self._refuse(sock, error)
         if not self._reactor.is_foreign and not self._reactor.is_closed:

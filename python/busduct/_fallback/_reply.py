@@ -42,7 +42,7 @@ class ReplySender(Distributor):
         debt: The request that is to be replied to.
     """
 
-    takes_one = True
+    turn_rule = _WRONG_TURN
 
     def __init__(self, options: SocketOptions, counters: Counters) -> None:
         super().__init__(options, counters)

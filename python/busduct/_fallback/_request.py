@@ -43,7 +43,7 @@ class RequestSender(RoundRobin):
 
     def __init__(self, options: SocketOptions, counters: Counters) -> None:
         super().__init__(options, counters)
-        self.takes_one = not options.req_relaxed
+        self.turn_rule = "" if options.req_relaxed else _WRONG_TURN
         self._number = random.getrandbits(32)
         self.replies = ReplyQueue(options, counters, self)
         self.request: _Request | None = None

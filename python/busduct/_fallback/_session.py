@@ -37,6 +37,8 @@ class Session:
         is_refused: Whether the peer sent an ERROR command; it needs none from us.
         is_up: Whether both sides have said READY.
         peer_routing_id: The id in the peer's READY, empty if it has none.
+        peer_ttl: Seconds of silence after which the peer's last PING asked to be given
+            up; 0 for no bound.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Session:
         "is_refused",
         "is_up",
         "peer_routing_id",
+        "peer_ttl",
     )
 
     def __init__(self, options: SocketOptions, guard: Guard | None = None) -> None:
@@ -68,6 +71,7 @@ class Session:
         self.is_refused = False
         self.is_up = False
         self.peer_routing_id = b""
+        self.peer_ttl = 0.0
 
     @property
     def is_amid_message(self) -> bool:
@@ -171,7 +175,7 @@ class Session:
             self.is_refused = True
             raise RemoteProtocolError(msg)
         elif name == b"PING":
-            context = zmtp.parse_ping(data, offset)
+            self.peer_ttl, context = zmtp.parse_ping(data, offset)
             if len(self.control) < _MAX_CONTROL_NBYTES:
                 self.control += zmtp.encode_pong(context)
         elif name in {b"SUBSCRIBE", b"CANCEL"}:

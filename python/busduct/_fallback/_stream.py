@@ -6,7 +6,13 @@ from typing import Final
 
 from busduct._fallback._options import SocketOptions
 
-__all__ = ["configure_buffers", "configure_stream", "has_ended", "is_hung_up"]
+__all__ = [
+    "configure_buffers",
+    "configure_stream",
+    "has_ended",
+    "has_unread",
+    "is_hung_up",
+]
 
 # What the kernel may hold of a stream. More hides a slow reader from the marks.
 _KERNEL_BUFFER_NBYTES: Final = 1 << 20
@@ -74,6 +80,15 @@ def has_ended(sock: socket.socket) -> bool:
         return not sock.recv(1, socket.MSG_PEEK)
     except OSError:
         return False
+
+
+def has_unread(sock: socket.socket) -> bool:
+    """Tell whether bytes, or the stream's end, came and were not read."""
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return False
+    return True
 
 
 def is_hung_up(sock: socket.socket) -> bool:

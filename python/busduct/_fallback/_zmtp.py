@@ -15,6 +15,7 @@ __all__ = [
     "encode_error",
     "encode_greeting",
     "encode_message",
+    "encode_ping",
     "encode_pong",
     "encode_ready",
     "frame_header",
@@ -144,6 +145,15 @@ def encode_error(reason: str) -> bytes:
     return encode_command(b"ERROR", bytes((len(text),)) + text)
 
 
+def encode_ping(ttl: float) -> bytes:
+    """Return a PING that asks for being given up after so many seconds of silence.
+
+    They are rounded to tenths, but never to 0, which would mean no bound, as 0 does.
+    """
+    tenths = max(int(ttl * 10 + 0.5), 1) if ttl else 0
+    return encode_command(b"PING", tenths.to_bytes(2, "big"))
+
+
 def encode_pong(context: bytes) -> bytes:
     """Return the answer to a PING that carried this context."""
     return encode_command(b"PONG", context)
@@ -191,12 +201,16 @@ def parse_error(data: bytes, offset: int) -> str:
     return data[1 : 1 + data[0]].decode("ascii", "backslashreplace")
 
 
-def parse_ping(data: bytes, offset: int) -> bytes:
-    """Return the context of a PING, to be sent back in a PONG.
+def parse_ping(data: bytes, offset: int) -> tuple[float, bytes]:
+    """Return what a PING carries.
+
+    Returns:
+        Seconds of silence after which the peer wants to be given up, 0 for no bound;
+        and the context, to be sent back in a PONG.
 
     Raises:
         MalformedFrameError: No time to live, or a context over 16 bytes.
     """
     if not 2 <= len(data) <= 2 + MAX_PING_CONTEXT_NBYTES:
         raise MalformedFrameError(offset, "PING with a wrong length")
-    return data[2:]
+    return int.from_bytes(data[:2], "big") / 10, data[2:]
