@@ -1,5 +1,7 @@
 """busduct on uvloop, many messages a call: `send_many` and `recv_many`."""
 
+from typing import Any
+
 from driver import NUM_CHECKED, Task, main, report_rate
 
 from busduct.transport import PULL, PUSH, Context
@@ -8,9 +10,13 @@ from busduct.transport import PULL, PUSH, Context
 class Peer:
     """Code that has several messages at hand."""
 
+    def __init__(self, **options: Any) -> None:
+        """Take the options of the context."""
+        self._options = options
+
     async def send(self, task: Task) -> None:
         """Send without end, up to 1 MiB or 256 messages a call."""
-        async with Context() as ctx:
+        async with Context(**self._options) as ctx:
             tx = ctx.socket(PUSH)
             tx.connect(task.endpoint)
             await tx.send_many(task.first_messages())
@@ -20,7 +26,7 @@ class Peer:
 
     async def receive(self, task: Task) -> None:
         """Receive what is there, and count."""
-        async with Context() as ctx:
+        async with Context(**self._options) as ctx:
             rx = ctx.socket(PULL)
             rx.bind(task.endpoint)
             for index in range(NUM_CHECKED):

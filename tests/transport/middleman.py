@@ -1,4 +1,4 @@
-"""Somebody on the path of a keyed connection, who sees all and changes what it likes."""
+"""Somebody on the path of a keyed connection, who sees all and changes some."""
 
 import asyncio
 from collections.abc import Callable, Sequence
