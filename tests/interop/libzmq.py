@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import zmq
@@ -96,6 +96,19 @@ async def to_ours(
     received = [await ours.recv_multipart() for _ in messages]
     await sending
     return received
+
+
+async def while_stirring(theirs: zmq.Socket[bytes], waiting: Awaitable[Any]) -> Any:
+    """Await something while libzmq's socket is called again and again.
+
+    One that is bound learns of its peers, and tells them what it subscribed to, only
+    within such calls.
+    """
+    task = asyncio.ensure_future(waiting)
+    while not task.done():
+        theirs.poll(0)
+        await asyncio.wait([task], timeout=0.002)
+    return await task
 
 
 class Events:
