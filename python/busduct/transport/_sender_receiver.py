@@ -4,6 +4,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, runtime_checkable
 
+from busduct._backend import load_backend
 from busduct.codec import Codec
 from busduct.errors import (
     ClosedError,
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Receiver", "ReceiverTransport", "Sender", "SenderTransport"]
 
+_backend = load_backend()
+
 T = TypeVar("T")
 SentT_contra = TypeVar("SentT_contra", contravariant=True)
 ReceivedT_co = TypeVar("ReceivedT_co", covariant=True)
@@ -24,9 +27,10 @@ ReceivedT_co = TypeVar("ReceivedT_co", covariant=True)
 MAX_BURST_BYTES = 65536
 MAX_BURST_MESSAGES = 256
 NUM_ERRORS_KEPT = 16
-# As libzmq numbers them: PAIR, DEALER, PUSH; PAIR, SUB, DEALER, PULL.
-_SENDING_KINDS = frozenset((0, 5, 8))
-_RECEIVING_KINDS = frozenset((0, 2, 5, 7))
+_SENDING_KINDS = frozenset((_backend.PUSH, _backend.DEALER, _backend.PAIR))
+_RECEIVING_KINDS = frozenset(
+    (_backend.PULL, _backend.DEALER, _backend.PAIR, _backend.SUB)
+)
 
 
 @runtime_checkable
