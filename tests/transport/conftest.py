@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -22,17 +21,3 @@ def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
 def ipc(ipc_dir: Path) -> Callable[[str], str]:
     """Give ipc endpoints by name."""
     return lambda name: f"ipc://{ipc_dir}/{name}"
-
-
-@pytest.fixture
-def monitored(backend: ModuleType) -> None:
-    """Run a test only on a backend whose sockets can be watched."""
-    if not hasattr(backend, "Monitor"):
-        pytest.skip("the backend has no monitor")
-
-
-@pytest.fixture
-def pollable(backend: ModuleType) -> None:
-    """Run a test only on a backend whose sockets tell whether they are ready."""
-    if not hasattr(backend.Socket, "wait_readable"):
-        pytest.skip("the backend's sockets do not tell whether they are ready")

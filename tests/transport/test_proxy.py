@@ -99,7 +99,7 @@ async def test_stream_passes_in_order_and_back_pressure_reaches_the_sender(
             await sending
 
 
-@pytest.mark.usefixtures("any_loop", "pollable")
+@pytest.mark.usefixtures("any_loop")
 async def test_subscriptions_pass_back_and_messages_forth(backend: ModuleType) -> None:
     async with backend.Context() as ctx:
         frontend, upstream = ctx.socket(backend.XPUB), ctx.socket(backend.XSUB)

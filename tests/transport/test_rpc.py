@@ -17,7 +17,7 @@ from busduct.errors import (
 )
 from busduct.transport.rpc import RpcClient, RpcServer, rpc_method
 
-pytestmark = pytest.mark.usefixtures("any_loop", "monitored")
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 
 class Point(msgspec.Struct):

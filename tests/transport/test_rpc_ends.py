@@ -15,7 +15,7 @@ from busduct.errors import ClosedError, PeerLostError, RemoteError, WaitTimeoutE
 from busduct.transport.rpc import RpcClient, RpcLimits
 from busduct.transport.rpc._wire import decode_request
 
-pytestmark = pytest.mark.usefixtures("any_loop", "monitored")
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 SERVER = """
 import asyncio, sys

@@ -16,7 +16,7 @@ from busduct.errors import (
 )
 from busduct.transport.rpc import RpcClient, RpcServer, fan_out
 
-pytestmark = pytest.mark.usefixtures("any_loop", "monitored")
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 NOBODY = "tcp://127.0.0.1:1"
 

@@ -20,7 +20,7 @@ from busduct.transport.rpc._wire import (
     unpack_header,
 )
 
-pytestmark = pytest.mark.usefixtures("any_loop", "monitored")
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 REQUEST = pack_header(Kind.REQUEST, 9)
 REPLY = pack_header(Kind.REPLY, 1)

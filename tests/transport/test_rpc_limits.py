@@ -19,7 +19,7 @@ from busduct.errors import (
 from busduct.transport.rpc import RpcClient, RpcLimits
 from busduct.transport.rpc._wire import Kind, encode, pack_header
 
-pytestmark = pytest.mark.usefixtures("any_loop", "monitored")
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 KIB, MIB = 1 << 10, 1 << 20
 

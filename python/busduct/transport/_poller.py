@@ -204,11 +204,8 @@ def _fileno(target: "HasFileno | int") -> int:
 
 
 def _events_of(socket: "Socket", wanted: int) -> int:
-    try:
-        events = POLLIN if wanted & POLLIN and socket.readable else 0
-        return events | (POLLOUT if wanted & POLLOUT and socket.writable else 0)
-    except ClosedError:
-        return wanted
+    events = POLLIN if wanted & POLLIN and socket.readable else 0
+    return events | (POLLOUT if wanted & POLLOUT and socket.writable else 0)
 
 
 async def _wait_descriptors(selector: selectors.BaseSelector) -> None:
