@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from busduct import __version__
+from busduct.cli._key import key_app
 from busduct.cli._run import run_command
 
 __all__ = ["app"]
@@ -16,6 +17,8 @@ app = typer.Typer(
     # A rich traceback shows local variables, an API key among them.
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(key_app, name="key")
 
 ModelPath = Annotated[
     Path | None,

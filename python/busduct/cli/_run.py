@@ -2,14 +2,22 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
 
 from busduct.errors import BusductError, ConfigError, RequestError
 
-__all__ = ["EXIT_FAILURE", "EXIT_INTERRUPTED", "EXIT_USAGE", "fail", "run_command"]
+__all__ = [
+    "EXIT_FAILURE",
+    "EXIT_INTERRUPTED",
+    "EXIT_USAGE",
+    "errors_as_messages",
+    "fail",
+    "run_command",
+]
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -19,13 +27,19 @@ T = TypeVar("T")
 
 
 def run_command(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run the coroutine that `make` returns, on uvloop where it is installed.
+    """Run the coroutine that `make` returns, on uvloop where it is installed."""
+    with errors_as_messages():
+        return _run_on_best_loop(make())
 
-    Errors of this package, a missing extra and what the system refuses become one
-    line on standard error and an exit code.
+
+@contextmanager
+def errors_as_messages() -> Iterator[None]:
+    """Turn errors of this package into one line on standard error and an exit code.
+
+    So are a missing extra and what the system refuses.
     """
     try:
-        return _run_on_best_loop(make())
+        yield
     except (ConfigError, RequestError) as error:
         fail(str(error), EXIT_USAGE)
     except (BusductError, OSError) as error:

@@ -13,7 +13,6 @@ from busduct.errors import BusductError, EngineDeadError, WorkerDiedError
 from busduct.pipeline._child_settings import ChildSettings, Role
 from busduct.pipeline._model import ModelFiles, find_model
 from busduct.pipeline._process import ChildProcess
-from busduct.pipeline._runtime_dir import RuntimeDirectory
 from busduct.pipeline._supervisor import ChildSupervisor, RestartBudget
 from busduct.pipeline._types import EngineConfig, EngineStatus, ProcessHealth
 from busduct.pipeline._watchdog import Watchdog
@@ -21,6 +20,7 @@ from busduct.pipeline.messages import ReadyRes
 from busduct.pipeline.port_args import PortArgs
 from busduct.pipeline.tokenizer_manager import TokenizerManager
 from busduct.transport import Context
+from busduct.transport._runtime_dir import RuntimeDirectory
 
 __all__ = ["EngineRuntime"]
 

@@ -1,17 +1,17 @@
 """The endpoints of one engine."""
 
-from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from busduct.errors import ConfigError
-from busduct.pipeline._runtime_dir import base_directory, new_instance_path
 from busduct.pipeline._types import EngineConfig
+from busduct.transport._runtime_dir import (
+    base_directory,
+    ipc_endpoint,
+    new_instance_path,
+)
 
 __all__ = ["PortArgs"]
-
-MAX_IPC_PATH_BYTES = 107
 
 
 class PortArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,18 +39,7 @@ class PortArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         directory = new_instance_path(base_directory(config.runtime_dir))
         return cls(
             directory=str(directory),
-            tokenizer_ipc_name=_ipc_name(directory, "tokenizer"),
-            scheduler_input_ipc_name=_ipc_name(directory, "scheduler"),
-            detokenizer_ipc_name=_ipc_name(directory, "detokenizer"),
+            tokenizer_ipc_name=ipc_endpoint(directory, "tokenizer"),
+            scheduler_input_ipc_name=ipc_endpoint(directory, "scheduler"),
+            detokenizer_ipc_name=ipc_endpoint(directory, "detokenizer"),
         )
-
-
-def _ipc_name(directory: Path, name: str) -> str:
-    path = str(directory / name)
-    if (length := len(path.encode())) > MAX_IPC_PATH_BYTES:
-        msg = (
-            f"socket path {path} has {length} bytes, the limit is {MAX_IPC_PATH_BYTES};"
-            " set a shorter runtime_dir"
-        )
-        raise ConfigError(msg)
-    return f"ipc://{path}"

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
 from busduct.codec import MessageCodec
+from busduct.transport._key import load_key, new_key, save_key
 from busduct.transport._poller import POLLIN, POLLOUT, Poller
 from busduct.transport._proxy import Proxy, ProxyStatistics, proxy, proxy_blocking
 from busduct.transport._publisher import MessagePublisher
+from busduct.transport._runtime_dir import RuntimeDirectory
 from busduct.transport._sender_receiver import (
     Receiver,
     ReceiverTransport,
@@ -68,12 +70,16 @@ __all__ = [
     "RpcClient",
     "RpcLimits",
     "RpcServer",
+    "RuntimeDirectory",
     "Sender",
     "SenderTransport",
     "Socket",
     "fan_out",
     "get_zmq_socket",
+    "load_key",
+    "new_key",
     "proxy",
     "proxy_blocking",
     "rpc_method",
+    "save_key",
 ]

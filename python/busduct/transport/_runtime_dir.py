@@ -5,6 +5,7 @@ drops the lock when the owner ends, however it ends, so the next instance can sw
 """
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,10 +14,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from busduct.errors import ConfigError
 
-__all__ = ["RuntimeDirectory", "base_directory", "new_instance_path"]
+__all__ = [
+    "MAX_IPC_PATH_NBYTES",
+    "RuntimeDirectory",
+    "base_directory",
+    "ipc_endpoint",
+    "new_instance_path",
+]
+
+MAX_IPC_PATH_NBYTES = 107
 
 _LOCK_NAME = "lock"
 _BASE_LOCK_NAME = ".lock"
@@ -36,19 +47,53 @@ def new_instance_path(base: Path) -> Path:
     return base / f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def ipc_endpoint(directory: Path, name: str) -> str:
+    """Return the endpoint of a socket in a directory.
+
+    A name that makes the path too long for a socket is replaced by its digest, so both
+    sides of a connection come to the same one.
+
+    Args:
+        directory: Where the socket is.
+        name: What it is called, without a slash.
+
+    Raises:
+        ConfigError: Not a name of a file, or even a digest makes the path too long.
+    """
+    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+        msg = f"{name!r} is not a name for a socket"
+        raise ConfigError(msg)
+    path = directory / name
+    if len(os.fsencode(path)) > MAX_IPC_PATH_NBYTES:
+        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
+        path = min(path, directory / digest, key=lambda path: len(os.fsencode(path)))
+    if (nbytes := len(os.fsencode(path))) > MAX_IPC_PATH_NBYTES:
+        msg = (
+            f"socket path {path} has {nbytes} bytes, the limit is "
+            f"{MAX_IPC_PATH_NBYTES}; choose a shorter runtime directory"
+        )
+        raise ConfigError(msg)
+    return f"ipc://{path}"
+
+
 class RuntimeDirectory:
     """A directory of mode 0700, locked until `close` removes it.
 
     Args:
-        path: From `new_instance_path`. Its parent is made if need be, and swept of what
-            instances left that ended without closing theirs.
+        path: From `new_instance_path`; None for one below `base_directory`. Its parent
+            is made if need be, and swept of what instances left that ended without
+            closing theirs.
+
+    Attributes:
+        path: Of the directory.
 
     Raises:
         ConfigError: The parent is no directory of ours alone.
         OSError: What else the system refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        path = new_instance_path(base_directory()) if path is None else path
         self.path = path
         _make_private(path.parent)
         with _base_lock(path.parent):
@@ -57,12 +102,31 @@ class RuntimeDirectory:
             self._lock_fd = os.open(path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def endpoint(self, name: str) -> str:
+        """Return the endpoint of a socket in here, as `ipc_endpoint` does.
+
+        Raises:
+            ConfigError: Not a name of a file, or the path would be too long.
+        """
+        return ipc_endpoint(self.path, name)
+
     def close(self) -> None:
         """Remove the directory and what is in it. Idempotent."""
         if self._lock_fd >= 0:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _make_private(base: Path) -> None:
