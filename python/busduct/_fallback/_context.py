@@ -1,5 +1,6 @@
 """The owner of sockets, and of the descriptor that tells when they need attention."""
 
+import functools
 import warnings
 from collections.abc import Awaitable
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Any, Self, final
 
 from busduct._fallback._auth import KEY_NBYTES
 from busduct._fallback._inproc import InprocNames
+from busduct._fallback._io_thread import ThreadedReactor
 from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
@@ -26,9 +28,9 @@ class Context:
     something is to be connected again.
     """
 
-    def __init__(self, *, key: bytes | None = None) -> None:
+    def __init__(self, *, key: bytes | None = None, io_thread: bool = False) -> None:
         self._key = None if key is None else _check_key(key)
-        self._reactor = Reactor()
+        self._reactor = ThreadedReactor() if io_thread else Reactor()
         self._names = InprocNames()
         self._patterns: list[Pattern] = []
         self._is_closed = False
@@ -143,9 +145,9 @@ class Context:
             return
         if not reactor.is_foreign:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, 2, source=self)
-            for pattern in self._patterns:
-                pattern.close(0)
-        reactor.close()
+            reactor.abandon(functools.partial(_close_at_once, self._patterns))
+        else:
+            reactor.close()
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +172,11 @@ class Context:
         /,
     ) -> None:
         await self.aclose()
+
+
+def _close_at_once(patterns: list[Pattern]) -> None:
+    for pattern in patterns:
+        pattern.close(0)
 
 
 def _check_key(key: bytes) -> bytes:

@@ -14,11 +14,11 @@ from typing import Protocol
 from busduct._fallback._timer_descriptor import TimerDescriptor
 from busduct.errors import ForkedError, LocalProtocolError
 
-__all__ = ["Reactor", "Timer"]
+__all__ = ["MAX_PATIENCE_SECONDS", "Reactor", "Timer", "Wakeable"]
 
 _COMPACT_FROM = 64
 # Selectors and loops refuse to wait for ages; waking now and then costs nothing.
-_MAX_PATIENCE_SECONDS = 3600.0
+MAX_PATIENCE_SECONDS = 3600.0
 
 
 class Handler(Protocol):
@@ -33,6 +33,16 @@ class Flushable(Protocol):
 
     def flush(self) -> None:
         """Write them."""
+
+
+class Wakeable(Protocol):
+    """Where tasks wait."""
+
+    def __bool__(self) -> bool:
+        """Whether any does."""
+
+    def wake(self) -> None:
+        """Wake the first."""
 
 
 class Timer:
@@ -106,14 +116,20 @@ class Reactor:
         tb: TracebackType | None,
     ) -> None:
         try:
-            if self.running is None:
-                self.flush()
-            elif self._dirty and not self._is_flush_due:
-                self._is_flush_due = True
-                self.running.call_soon(self._on_flush_due)
-            self._arm()
+            self._leave()
         finally:
-            self._guard.release()
+            self._release()
+
+    def _leave(self) -> None:
+        if self.running is None:
+            self.flush()
+        elif self._dirty and not self._is_flush_due:
+            self._is_flush_due = True
+            self.running.call_soon(self._on_flush_due)
+        self._arm()
+
+    def _release(self) -> None:
+        self._guard.release()
 
     @property
     def is_foreign(self) -> bool:
@@ -165,10 +181,20 @@ class Reactor:
             for link in dirty:
                 link.flush()
 
+    def defer(self, queue: Wakeable) -> bool:
+        """Note whom to wake in the owner's thread; False if this is that."""
+        return False
+
     def process(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds (None: no bound) and do what is ready."""
+        self._turn(timeout)
+
+    def _turn(self, timeout: float | None) -> bool:
+        """Wait and do what is ready; tell whether there was anything."""
+        is_busy = bool(self._dirty)
         self.flush()
         for key, mask in self._selector.select(self._patience(timeout)):
+            is_busy = True
             key.data.on_events(mask)
         now = time.monotonic()
         while self._timers and self._timers[0].due <= now:
@@ -177,16 +203,18 @@ class Reactor:
             if call is None:
                 self._num_cancelled -= 1
             else:
+                is_busy = True
                 call()
         self.flush()
+        return is_busy
 
     def _patience(self, timeout: float | None) -> float | None:
         if timeout is None and not self._timers:
             return None
-        left = _MAX_PATIENCE_SECONDS if timeout is None else max(timeout, 0)
+        left = MAX_PATIENCE_SECONDS if timeout is None else max(timeout, 0)
         if self._timers:
             left = min(left, max(self._timers[0].due - time.monotonic(), 0))
-        return min(left, _MAX_PATIENCE_SECONDS)
+        return min(left, MAX_PATIENCE_SECONDS)
 
     def _attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if self._loop is not None and self._loop.is_running():
@@ -234,7 +262,7 @@ class Reactor:
                 return
             self._alarm.cancel()
         self._alarm_due = due
-        delay = min(max(due - time.monotonic(), 0.0), _MAX_PATIENCE_SECONDS)
+        delay = min(max(due - time.monotonic(), 0.0), MAX_PATIENCE_SECONDS)
         self._alarm = self._loop.call_later(delay, self._on_alarm)
 
     def _arm_descriptor(self) -> None:
@@ -251,6 +279,11 @@ class Reactor:
                 self.watch(fd, 0, selectors.EVENT_READ, self._timer_descriptor)
         if self._timer_descriptor is not None:
             self._timer_descriptor.set(due)
+
+    def abandon(self, last_call: Callable[[], None]) -> None:
+        """Close from a finaliser, after a last call."""
+        last_call()
+        self.close()
 
     def close(self) -> None:
         """Watch nothing any more. Idempotent."""

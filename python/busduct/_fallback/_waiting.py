@@ -22,16 +22,19 @@ class WaitQueue:
     loses nothing: the next one is woken in its place.
     """
 
-    __slots__ = ("_futures",)
+    __slots__ = ("_futures", "_reactor")
 
     def __init__(self) -> None:
         self._futures: deque[asyncio.Future[None]] = deque()
+        self._reactor: Reactor | None = None
 
     def __bool__(self) -> bool:
         return bool(self._futures)
 
     def wake(self) -> None:
         """Wake the first that still waits."""
+        if self._futures and self._reactor and self._reactor.defer(self):
+            return
         while self._futures:
             future = self._futures.popleft()
             if not future.done() and not future.get_loop().is_closed():
@@ -43,21 +46,31 @@ class WaitQueue:
         for _ in range(len(self._futures)):
             self.wake()
 
-    def wait(self, *, again: bool) -> Generator[Any, None, None]:
-        """Suspend the task until it is woken.
+    def join(self, reactor: Reactor, *, again: bool) -> asyncio.Future[None]:
+        """Line the running task up; return what it is to `wait` for.
 
         Args:
+            reactor: In whose call this is, so that nothing can happen unnoticed between
+                a vain attempt and the wait.
             again: It was woken in vain and takes its place at the front.
+
+        Raises:
+            LocalProtocolError: No loop is running.
         """
         loop = asyncio._get_running_loop()
         if loop is None:
             msg = "no running asyncio loop; use the blocking call"
             raise LocalProtocolError(msg)
+        self._reactor = reactor
         future = loop.create_future()
         if again:
             self._futures.appendleft(future)
         else:
             self._futures.append(future)
+        return future
+
+    def wait(self, future: asyncio.Future[None]) -> Generator[Any, None, None]:
+        """Suspend the task until it is woken."""
         try:
             yield from future
         except BaseException:
@@ -91,9 +104,10 @@ class Operation(Generic[T]):
         while True:
             with self._reactor:
                 result = retry(self._reactor, self._attempt)
-            if not isinstance(result, WaitQueue):
-                return result
-            yield from result.wait(again=result is waited_in)
+                if not isinstance(result, WaitQueue):
+                    return result
+                future = result.join(self._reactor, again=result is waited_in)
+            yield from result.wait(future)
             waited_in = result
 
 
