@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 
 from busduct._backend import load_backend
 from busduct.codec import Codec
-from busduct.errors import BusductError, ClosedError, ConfigError, FrameTooLargeError
+from busduct.errors import BusductError, ClosedError, FrameTooLargeError
 from busduct.statistics import PublisherStatistics
-from busduct.transport._ranges import require_at_least
+from busduct.transport._ranges import (
+    require_at_least,
+    require_at_most,
+    require_one_of,
+)
 from busduct.transport._records import (
     MAX_BATCH,
     PRESENCE_TOPIC,
@@ -105,12 +109,8 @@ class MessagePublisher(Generic[T]):
             replay_messages=replay_messages,
             replay_bytes=replay_bytes,
         )
-        if max_batch > MAX_BATCH:
-            msg = f"max_batch is {max_batch}; it is at most {MAX_BATCH}"
-            raise ConfigError(msg)
-        if on_full not in ("drop_new", "drop_old"):
-            msg = f"on_full is {on_full!r}; a publisher has drop_new and drop_old"
-            raise ConfigError(msg)
+        require_at_most(MAX_BATCH, max_batch=max_batch)
+        require_one_of(("drop_new", "drop_old"), on_full=on_full)
         self.loop = loop or asyncio.get_running_loop()
         self._codec = codec
         self._max_batch = max_batch

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -10,6 +9,7 @@ from busduct.codec import Codec
 from busduct.errors import ClosedError, WaitTimeoutError
 from busduct.statistics import SubscriberStatistics
 from busduct.transport._inbox import Inbox
+from busduct.transport._processing import Processing
 from busduct.transport._ranges import require_at_least
 from busduct.transport._reordering import Gap, Record, Reordering, Restart
 from busduct.transport._replay_address import replay_address_of
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["MessageSubscriber"]
 
 T = TypeVar("T")
-
-MAX_PROCESSED = 1024
 
 
 class MessageSubscriber(Generic[T]):
@@ -104,7 +102,7 @@ class MessageSubscriber(Generic[T]):
         self._on_restart = on_restart
         self._num_received = self._num_gaps = 0
         self._num_missing = self._num_restarts = 0
-        self._processing: asyncio.Task[None] | None = None
+        self._processing: Processing[T] | None = None
         self._inbox = Inbox(hwm_messages, hwm_bytes)
         self._reordering = Reordering(replay, hwm_messages, hwm_bytes, max_topics)
         self._subscription = Subscription(
@@ -119,10 +117,9 @@ class MessageSubscriber(Generic[T]):
             replay_timeout=replay_timeout,
             quiet_interval=quiet_interval,
         )
+        wanted = topics or [b""]
         try:
-            self._subscription.connect(
-                connect_address, self.replay_address, topics or [b""]
-            )
+            self._subscription.connect(connect_address, self.replay_address, wanted)
         except BaseException:
             self._subscription.close()
             raise
@@ -193,7 +190,7 @@ class MessageSubscriber(Generic[T]):
     def recv_nowait(self) -> T | None:
         """Take the next message; None if there is none.
 
-        A message that decodes to None is skipped: it could not be told from none.
+        A message that decodes to None is skipped.
 
         Raises:
             ClosedError: This side is closed.
@@ -217,8 +214,8 @@ class MessageSubscriber(Generic[T]):
         What it raises goes to the loop's exception handler, and the next batch comes.
         """
         if self._processing is None:
-            self._processing = self.loop.create_task(
-                self._process_all(), name="busduct-subscriber-process"
+            self._processing = Processing(
+                self.loop, self.recv, self.recv_nowait, self.process
             )
 
     async def process(self, items: list[T]) -> None:
@@ -262,9 +259,8 @@ class MessageSubscriber(Generic[T]):
         """Close, and wait until its tasks, and `process`, have ended."""
         self.close()
         await self._subscription.wait_closed()
-        processing = self._processing
-        if processing is not None and processing is not asyncio.current_task():
-            await asyncio.gather(processing, return_exceptions=True)
+        if self._processing is not None:
+            await self._processing.wait_closed()
 
     def __aiter__(self) -> Self:
         return self
@@ -303,25 +299,3 @@ class MessageSubscriber(Generic[T]):
         except Exception as error:
             self._subscription.note_malformed(error)
             return self._codec.on_decode_error(payload, error)
-
-    async def _process_all(self) -> None:
-        with suppress(ClosedError):
-            while True:
-                try:
-                    await self.process(await self._recv_batch())
-                except ClosedError:
-                    raise
-                except Exception as error:
-                    message = "a subscriber could not process its messages"
-                    self.loop.call_exception_handler(
-                        {"message": message, "exception": error}
-                    )
-
-    async def _recv_batch(self) -> list[T]:
-        messages = [await self.recv()]
-        while len(messages) < MAX_PROCESSED:
-            message = self.recv_nowait()
-            if message is None:
-                break
-            messages.append(message)
-        return messages
