@@ -72,6 +72,14 @@ async def test_subscriber_gets_its_topics_alone(backend: ModuleType, ipc: Ipc) -
         assert [s for s in got if s.topic == "bb"] == samples(0, 20, "bb")
 
 
+async def test_single_string_is_one_topic(backend: ModuleType, ipc: Ipc) -> None:
+    async with backend.Context() as ctx:
+        async with MessageSubscriber(CODEC, ipc("a"), ctx, topics="abc") as subscriber:
+            assert subscriber.topics == [b"abc"]
+        async with MessageSubscriber(CODEC, ipc("a"), ctx, topics=[]) as subscriber:
+            assert subscriber.topics == [b""]
+
+
 async def test_topics_come_and_go(backend: ModuleType, ipc: Ipc) -> None:
     async with ready_pair(backend, ipc("a"), topics=["a"]) as (publisher, subscriber):
         subscriber.subscribe("b")

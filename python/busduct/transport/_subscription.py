@@ -107,7 +107,8 @@ class Subscription:
         Raises:
             ConfigError: Not an endpoint, or a topic that cannot be.
         """
-        for topic in topics:
+        # NB: a string is one topic, not its characters.
+        for topic in [topics] if isinstance(topics, str | bytes) else topics:
             self.subscribe(topic)
         # NB: behind the topics, so that whoever is counted by it has them in force.
         self._live.subscribe(PRESENCE_TOPIC)
