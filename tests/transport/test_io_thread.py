@@ -398,7 +398,8 @@ def test_blocking_sender_is_told_of_room(backend: ModuleType) -> None:
 def test_waiting_burns_no_processor(backend: ModuleType) -> None:
     with backend.Context(io_thread=True) as ctx:
         rx = ctx.socket(backend.PULL)
-        rx.bind(TCP)
+        with sender(rx.bind(TCP), [b"x"]):
+            assert rx.recv_blocking(timeout=20) == b"x"
         begun = time.process_time()
         with pytest.raises(WaitTimeoutError):
             rx.recv_blocking(timeout=0.5)

@@ -1,8 +1,8 @@
 """A reactor that a thread of its own turns over while the owner is away."""
 
+import math
 import sys
 import threading
-import time
 from collections.abc import Callable
 from selectors import EVENT_READ
 from typing import Final
@@ -128,11 +128,9 @@ class ThreadedReactor(Reactor):
                 return None
             if self._is_ending:
                 return None
+            self._sleeps_until = self._timers[0].due if self._timers else math.inf
             patience = self._patience(None)
-            if patience is None:
-                patience = MAX_PATIENCE_SECONDS
-            self._sleeps_until = time.monotonic() + patience
-            return patience
+            return MAX_PATIENCE_SECONDS if patience is None else patience
 
     @property
     def _is_notice_due(self) -> bool:
