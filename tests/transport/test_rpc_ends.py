@@ -1,6 +1,7 @@
 """Remote calls that end early: timeouts, cancellation, and sides that are gone."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -229,6 +230,21 @@ async def test_killed_server_ends_every_call_that_waits(
                 assert isinstance(error, PeerLostError)
                 assert error.peer == endpoint
             assert client.statistics().num_lost == 20
+            with pytest.raises(PeerLostError):
+                await client.call("ping")
+    finally:
+        stop(process)
+
+
+async def test_stopped_server_counts_as_gone_by_heartbeat(backend: ModuleType) -> None:
+    process = start(SERVER, backend, "tcp://127.0.0.1:0")
+    try:
+        endpoint = await endpoint_of(process)
+        async with calling(
+            backend, endpoint, timeout=None, heartbeat_interval=0.1
+        ) as client:
+            assert await client.call("ping") == "pong"
+            process.send_signal(signal.SIGSTOP)
             with pytest.raises(PeerLostError):
                 await client.call("ping")
     finally:
