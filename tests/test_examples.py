@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -51,3 +53,43 @@ def test_late_subscriber_gets_the_last_messages() -> None:
         "gpu0 has 4 requests queued",
         "gpu1 has 7 requests queued",
     ]
+
+
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("zmq_worker", "".join(f"{i} squared is {i * i}\n" for i in range(5))),
+        (
+            "zmq_drain",
+            "at first: []\n"
+            "then: ['request 0', 'request 1', 'request 2']\n"
+            "at last: []\n",
+        ),
+        ("zmq_asyncio", "token: 0\ntoken: 1\ntoken: 2\n"),
+        (
+            "zmq_rpc",
+            "add: {'result': 5}\n"
+            "upper: {'result': 'HELLO'}\n"
+            "fly: {'error': 'no method fly'}\n"
+            "stop: {'result': None}\n",
+        ),
+    ],
+)
+def test_program_for_pyzmq_runs(
+    name: str, printed: str, backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    assert output_of(str(ROOT / "examples" / f"{name}.py")) == printed
+
+
+def test_programs_for_pyzmq_differ_by_their_imports_only(tmp_path: Path) -> None:
+    for script in (ROOT / "examples").glob("zmq_*.py"):
+        text = script.read_text()
+        text = text.replace(
+            "from busduct.transport import zmq_compat as zmq", "import zmq"
+        )
+        text = text.replace("busduct.transport.zmq_compat.asyncio", "zmq.asyncio")
+        assert "busduct." not in text
+        (tmp_path / script.name).write_text(text)
+        assert output_of(str(tmp_path / script.name)) == output_of(str(script))

@@ -1,9 +1,12 @@
 """Fixtures of the transport's behaviour tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.zmq_faces import context_of
+
+from busduct.transport import zmq_compat as zmq
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +24,12 @@ def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
 def ipc(ipc_dir: Path) -> Callable[[str], str]:
     """Give ipc endpoints by name."""
     return lambda name: f"ipc://{ipc_dir}/{name}"
+
+
+@pytest.fixture(params=["rust", "python"])
+def zmq_context(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[zmq.Context]:
+    """Give a context of `zmq_compat` on each backend in turn."""
+    with context_of(request.param, monkeypatch) as context:
+        yield context

@@ -1,9 +1,13 @@
 """Open a socket that is bound or connected already."""
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 if TYPE_CHECKING:
     from busduct._core import Context, Socket
+    from busduct.transport.zmq_compat._base import BaseSocket
+    from busduct.transport.zmq_compat.context import Context as CompatContext
+
+    CompatSocketT = TypeVar("CompatSocketT", bound=BaseSocket)
 
 __all__ = ["SocketOptions", "get_zmq_socket"]
 
@@ -41,17 +45,38 @@ class SocketOptions(TypedDict, total=False):
     max_subscriptions: int
 
 
+@overload
 def get_zmq_socket(
     context: "Context",
     socket_type: int,
     endpoint: str,
     bind: bool,
     **options: Unpack[SocketOptions],
-) -> "Socket":
+) -> "Socket": ...
+
+
+@overload
+def get_zmq_socket(
+    context: "CompatContext[CompatSocketT]",
+    socket_type: int,
+    endpoint: str,
+    bind: bool,
+    **options: Unpack[SocketOptions],
+) -> "CompatSocketT": ...
+
+
+def get_zmq_socket(
+    context: "Context | CompatContext[Any]",
+    socket_type: int,
+    endpoint: str,
+    bind: bool,
+    **options: Unpack[SocketOptions],
+) -> "Socket | BaseSocket":
     """Open a socket and bind or connect it.
 
     Args:
-        context: Owns the socket.
+        context: Owns the socket; a context of `zmq_compat` gives a socket of its own
+            class.
         socket_type: A kind, as of `Context.socket`.
         endpoint: ``ipc://PATH``, ``tcp://HOST:PORT`` or ``inproc://NAME``.
         bind: Listen there; otherwise connect.
@@ -62,8 +87,9 @@ def get_zmq_socket(
         ConfigError: Not an endpoint, or an option out of its range.
         ClosedError: The context is closed.
         OSError: What else the system refuses.
+        ZMQError: Instead of these, where the context is one of `zmq_compat`.
     """
-    socket = context.socket(socket_type, **options)
+    socket: Socket | BaseSocket = context.socket(socket_type, **options)
     try:
         if bind:
             socket.bind(endpoint)

@@ -1,0 +1,196 @@
+"""A socket as libzmq has it: parts one by one, and turns to be kept."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from busduct.errors import BusductError, FullError, PeerLostError
+from busduct.transport.zmq_compat._opening import LazySocket
+from busduct.transport.zmq_compat._shared import SharedContext
+from busduct.transport.zmq_compat.constants import (
+    Errno,
+    PollEvent,
+    SocketOption,
+    SocketType,
+)
+from busduct.transport.zmq_compat.error import ZMQError, translate
+
+__all__ = ["Data", "SharedSocket"]
+
+Data = bytes | bytearray | memoryview
+POLLIN = int(PollEvent.POLLIN)
+POLLOUT = int(PollEvent.POLLOUT)
+_NOT_SENDING = {SocketType.PULL, SocketType.SUB}
+_NOT_RECEIVING = {SocketType.PUSH, SocketType.PUB}
+
+
+class SharedSocket(LazySocket):
+    """The state of a socket, whatever faces it has.
+
+    All but the constructor is called under the lock of its context; nothing waits.
+
+    Attributes:
+        has_more: Whether further parts follow the one that was received last.
+    """
+
+    def __init__(
+        self, shared: SharedContext, kind: SocketType, own: dict[str, Any]
+    ) -> None:
+        super().__init__(shared, kind, own)
+        self.has_more = False
+        self._incoming: deque[bytes] = deque()
+        self._outgoing: list[Data] = []
+        # What a REQ or REP may do next; others may always do both.
+        self._may_send = kind is not SocketType.REP
+        self._may_recv = kind is not SocketType.REQ
+        self._is_reply_lost = False
+
+    def events(self) -> int:
+        """Return what could be done at once, as POLLIN and POLLOUT."""
+        events = 0
+        if self._incoming or self._is_readable():
+            events |= POLLIN
+        if self._may_send and self.kind not in _NOT_SENDING and self._is_writable():
+            events |= POLLOUT
+        return events
+
+    def _is_readable(self) -> bool:
+        if self._core is None or not self._may_recv or self._is_reply_lost:
+            return False
+        if self.kind in _NOT_RECEIVING or not self._core.readable:
+            return False
+        # What a REQ could receive may be that its peer is lost, which is not told.
+        return self.kind is not SocketType.REQ or self._refill()
+
+    def _is_writable(self) -> bool:
+        if self._core is not None:
+            return self._core.writable
+        return self.kind in {SocketType.PUB, SocketType.XPUB, SocketType.ROUTER}
+
+    def send_part(self, part: Data) -> None:
+        """Keep a part until the last one of its message comes."""
+        self.check()
+        self._check_turn(is_sending=True)
+        self._outgoing.append(part)
+
+    def try_send(self, parts: Sequence[Data]) -> bool:
+        """Send a message, or the rest of one; return False if there is no room.
+
+        Raises:
+            ZMQError: EFSM: not this one's turn. EHOSTUNREACH: no such peer. ENOTSUP:
+                this kind does not send. EMSGSIZE: too large.
+        """
+        self.check()
+        self._check_turn(is_sending=True)
+        message = [*self._outgoing, *parts]
+        try:
+            is_sent = self._try_send(message)
+        except PeerLostError as error:
+            # libzmq lets go what a REP says to somebody who is gone.
+            if self.kind is not SocketType.REP:
+                self._outgoing.clear()
+                raise translate(error) from error
+            is_sent = True
+        except BusductError as error:
+            self._outgoing.clear()
+            raise translate(error) from error
+        if is_sent:
+            self._outgoing.clear()
+            self._sent()
+        return is_sent
+
+    def _try_send(self, message: list[Data]) -> bool:
+        if self._core is None:
+            return self._is_writable() and self._send_unopened()
+        if len(message) == 1 and self.kind is not SocketType.ROUTER:
+            send, what = self._core.send_nowait, message[0]
+            return self._attempt(lambda: send(what))
+        core = self._core
+        return self._attempt(lambda: core.send_multipart_nowait(message))
+
+    def _attempt(self, send: Callable[[], None]) -> bool:
+        try:
+            send()
+        except FullError:
+            self.shared.process()
+            try:
+                send()
+            except FullError:
+                return False
+        return True
+
+    def _send_unopened(self) -> bool:
+        if self.options.number(SocketOption.ROUTER_MANDATORY):
+            raise ZMQError(Errno.EHOSTUNREACH)
+        return True
+
+    def _sent(self) -> None:
+        if self.kind is SocketType.REQ:
+            self._may_recv = True
+            self._is_reply_lost = False
+            self._incoming.clear()
+            self._may_send = bool(self.options.number(SocketOption.REQ_RELAXED))
+        elif self.kind is SocketType.REP:
+            self._may_send, self._may_recv = False, True
+
+    def try_recv(self) -> bytes | None:
+        """Take the next part; None if there is none.
+
+        Raises:
+            ZMQError: EFSM: not this one's turn. ENOTSUP: this kind does not receive.
+        """
+        self.check()
+        if not self._incoming and not self._refill():
+            return None
+        part = self._incoming.popleft()
+        self.has_more = bool(self._incoming)
+        if not self.has_more:
+            self._received()
+        return part
+
+    def try_recv_rest(self) -> list[bytes] | None:
+        """Take the next message, or the rest of one; None if there is none."""
+        self.check()
+        if not self._incoming and not self._refill():
+            return None
+        parts = list(self._incoming)
+        self._incoming.clear()
+        self.has_more = False
+        self._received()
+        return parts
+
+    def put_back(self, parts: Sequence[bytes]) -> None:
+        """Take parts back that were received last, and that nobody got."""
+        self._incoming.extendleft(reversed(parts))
+
+    def _refill(self) -> bool:
+        self._check_turn(is_sending=False)
+        if self._core is None or self._is_reply_lost:
+            return False
+        try:
+            message = self._core.recv_multipart_nowait()
+            if message is None:
+                self.shared.process()
+                message = self._core.recv_multipart_nowait()
+        except PeerLostError:
+            # libzmq waits for that reply for ever; the time that the program allows
+            # for it, or REQ_RELAXED, ends the wait.
+            self._is_reply_lost = True
+            return False
+        except BusductError as error:
+            raise translate(error) from error
+        if message is None:
+            return False
+        self._incoming.extend(message)
+        return True
+
+    def _received(self) -> None:
+        if self.kind in {SocketType.REQ, SocketType.REP}:
+            self._may_send, self._may_recv = True, False
+
+    def _check_turn(self, *, is_sending: bool) -> None:
+        if self.kind in (_NOT_SENDING if is_sending else _NOT_RECEIVING):
+            verb = "send" if is_sending else "receive"
+            raise ZMQError(Errno.ENOTSUP, f"{self.kind.name} sockets do not {verb}")
+        if not (self._may_send if is_sending else self._may_recv):
+            raise ZMQError(Errno.EFSM)

@@ -1,0 +1,104 @@
+"""One part of a message, as an object."""
+
+from typing import Any, Self, TypeAlias
+
+from busduct.transport.zmq_compat.constants import MessageOption
+from busduct.transport.zmq_compat.error import NotSupportedError
+
+# The class below has a property of that name.
+_Bytes: TypeAlias = bytes
+
+__all__ = ["FINISHED_TRACKER", "Frame", "MessageTracker"]
+
+
+class MessageTracker:
+    """Tell when a buffer that was sent may be changed: at once, always.
+
+    A mutable buffer is copied when it is sent, so nothing is waited for.
+    """
+
+    done = True
+
+    def __init__(self, *towatch: object) -> None:
+        pass
+
+    def wait(self, timeout: float = -1) -> None:
+        """Return at once."""
+
+
+FINISHED_TRACKER = MessageTracker()
+
+
+class Frame(bytes):
+    """One part of a message; it is its bytes, and their read-only buffer.
+
+    Attributes:
+        more: Whether further parts of its message follow it.
+        tracker: A finished `MessageTracker` if tracking was asked for, else None.
+    """
+
+    more: bool
+    tracker: MessageTracker | None
+    _data: _Bytes
+
+    def __new__(
+        cls,
+        data: Any = b"",
+        track: bool = False,
+        copy: bool | None = None,
+        copy_threshold: int | None = None,
+        *,
+        more: bool = False,
+    ) -> Self:
+        """Make a frame of any bytes-like object.
+
+        Args:
+            data: Copied, unless it is `bytes`.
+            track: Give it a tracker.
+            copy: Accepted and without meaning.
+            copy_threshold: Accepted and without meaning.
+            more: Whether further parts follow.
+
+        Raises:
+            TypeError: Not bytes-like.
+        """
+        if isinstance(data, str):
+            msg = f"a frame is made of bytes, not of text: {data[:32]!r}"
+            raise TypeError(msg)
+        raw = data if type(data) is bytes else bytes(memoryview(data))
+        self = super().__new__(cls, raw)
+        self._data = raw
+        self.more = more
+        self.tracker = FINISHED_TRACKER if track else None
+        return self
+
+    @property
+    def bytes(self) -> _Bytes:
+        """The content."""
+        return self._data
+
+    @property
+    def buffer(self) -> memoryview:
+        """The content as a read-only view."""
+        return memoryview(self._data)
+
+    def get(self, option: int | str) -> int:
+        """Return MORE or SHARED.
+
+        Raises:
+            NotSupportedError: Another property.
+        """
+        if option == MessageOption.MORE:
+            return int(self.more)
+        if option == MessageOption.SHARED:
+            return 0
+        raise NotSupportedError(msg=f"frames have no property {option!r} here")
+
+    def __bytes__(self) -> _Bytes:
+        return self._data
+
+    def __str__(self) -> str:
+        return self._data.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__}({self._data[:32]!r})>"
