@@ -27,7 +27,8 @@ impl<B: Buffer> Link<B> {
     pub(crate) fn ping(&mut self, ttl: Option<Duration>) {
         self.has_progress = false;
         if self.control.len() < MAX_PENDING_BYTES {
-            let tenths = ttl.map_or(0, |ttl| ttl.as_millis().div_ceil(100));
+            // A ttl that rounds to none would be one that is never kept to.
+            let tenths = ttl.map_or(0, |ttl| ((ttl.as_millis() + 50) / 100).max(1));
             encode_ping(&mut self.control, u16::try_from(tenths).unwrap_or(u16::MAX));
         }
     }

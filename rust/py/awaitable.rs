@@ -21,12 +21,14 @@ pub(super) struct Awaitable {
     /// Where it waits, or waited last.
     ticket: Option<Ticket>,
     waits_for: Option<Side>,
+    /// When it found that it must wait.
+    round: u64,
 }
 
 impl Awaitable {
     #[inline]
     pub(super) fn new(shared: &Arc<Shared>, key: SocketKey, operation: Operation) -> Self {
-        Self { shared: shared.clone(), key, operation, ticket: None, waits_for: None }
+        Self { shared: shared.clone(), key, operation, ticket: None, waits_for: None, round: 0 }
     }
 
     /// Sleep on a new future of the running loop, which the task is given.
@@ -39,12 +41,12 @@ impl Awaitable {
         let future = event_loop.call_method0(intern!(py, "create_future"))?;
         // What a task looks for in an object that it is to wait for.
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
-        let (key, ticket) = (self.key, self.ticket);
+        let (key, ticket, round) = (self.key, self.ticket, self.round);
         let waiting = future.clone().unbind();
         let ticket = self.shared.with(py, |inner| {
             inner.context.flush();
             let ticket = ticket.unwrap_or_else(|| inner.waiters.ticket());
-            inner.waiters.push(key, side, ticket, waiting);
+            inner.wait(key, side, ticket, round, waiting);
             ticket
         })?;
         self.ticket = Some(ticket);
@@ -92,12 +94,16 @@ impl Awaitable {
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.waits_for = None;
         let (operation, key) = (&mut self.operation, self.key);
+        let round = &mut self.round;
         let (step, needs_flush) = self.shared.with(py, |inner| {
             let step = operation.step(inner, key);
             // Some may be accepted before one that is refused; who waits flushes itself.
             let may_have_sent =
                 operation.sends() && matches!(step, Step::Done(_) | Step::SendFailed(_));
             let needs_flush = may_have_sent && inner.context.needs_flush();
+            if !matches!(step, Step::Done(_)) {
+                *round = inner.round();
+            }
             (step, needs_flush && !inner.flush_is_due())
         })?;
         if needs_flush {

@@ -33,15 +33,19 @@ pub(super) fn run(
     let wait = to_duration(py, timeout)?;
     let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
     loop {
-        let step = shared.with(py, |inner| {
+        let (step, has_changed) = shared.with(py, |inner| {
             let step = operation.step(inner, key);
             inner.context.flush();
-            step
+            (step, inner.context.has_woken())
         })?;
         match step {
             Step::Done(output) => return Ok(output),
             Step::Wait(_) | Step::Full(_) => {}
             failed => return Err(failed.into_error(py)),
+        }
+        if has_changed {
+            // By what was written: the descriptor does not tell of that.
+            continue;
         }
         if !wait_readable(py, shared, deadline)? {
             return Err(error::timed_out(py, timeout.unwrap_or_default()));

@@ -1,9 +1,10 @@
-//! Frames whose bytes are Python `bytes` objects: read into once, never copied again.
+//! Frames whose bytes are Python `bytes` objects: read into once, never copied again. Those
+//! that are received without an interpreter are copied once, when they are taken.
 #![allow(unsafe_code)]
 
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::slice;
 
 use pyo3::exceptions::PyTypeError;
@@ -11,27 +12,80 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::io_thread::is_io_thread;
 use crate::link::{Buffer, Filling, OutOfMemory};
 
-/// The bytes of a `bytes` object, which it keeps alive.
-pub(super) struct PyFrame {
-    owner: Py<PyBytes>,
+/// Memory that never moves: of a `bytes` object, which it keeps alive, or native where
+/// there is no interpreter.
+struct Memory {
+    /// `None` for native memory, which is a boxed slice of its own.
+    owner: Option<Py<PyBytes>>,
     start: NonNull<u8>,
     nbytes: usize,
 }
 
-// SAFETY: the memory of a `bytes` object never changes or moves while `owner` holds it,
-// and `Py` itself may be sent between threads.
-unsafe impl Send for PyFrame {}
-// SAFETY: sharing it gives only reads of memory that never changes.
-unsafe impl Sync for PyFrame {}
+// SAFETY: the memory of a `bytes` object stays where it is while `owner` holds it, and `Py`
+// itself may be sent between threads; native memory belongs to this value alone.
+unsafe impl Send for Memory {}
+// SAFETY: sharing it gives only reads; it is written through a unique reference, and only
+// while nobody else knows of it.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.owner.is_none() {
+            let slice: *mut [MaybeUninit<u8>] =
+                ptr::slice_from_raw_parts_mut(self.start.as_ptr().cast(), self.nbytes);
+            // SAFETY: it came from such a box in `native`, and is given back once.
+            drop(unsafe { Box::from_raw(slice) });
+        }
+    }
+}
+
+impl Memory {
+    fn new(nbytes: usize) -> Result<Self, OutOfMemory> {
+        if is_io_thread() { Self::native(nbytes) } else { Self::python(nbytes) }
+    }
+
+    fn native(nbytes: usize) -> Result<Self, OutOfMemory> {
+        let mut bytes = Vec::<MaybeUninit<u8>>::new();
+        bytes.try_reserve_exact(nbytes).map_err(|_| OutOfMemory)?;
+        // SAFETY: there is room for them, and they may be unset. Setting them would take
+        // pages for what a peer has only announced.
+        unsafe { bytes.set_len(nbytes) };
+        let slice = Box::into_raw(bytes.into_boxed_slice());
+        let start = NonNull::new(slice.cast::<u8>()).ok_or(OutOfMemory)?;
+        Ok(Self { owner: None, start, nbytes })
+    }
+
+    fn python(nbytes: usize) -> Result<Self, OutOfMemory> {
+        let size = ffi::Py_ssize_t::try_from(nbytes).map_err(|_| OutOfMemory)?;
+        // SAFETY: this module's core is entered by methods of Python classes, which run
+        // attached, and by threads of its own, which do not come here.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: a NULL source asks for an object with bytes not yet set.
+        let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
+        // SAFETY: the call gives a new reference or NULL with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, object) };
+        let owner = object
+            .and_then(|object| Ok(object.cast_into::<PyBytes>()?))
+            .map_err(|_| OutOfMemory)?;
+        // SAFETY: `owner` is a `bytes` object.
+        let start = unsafe { ffi::PyBytes_AsString(owner.as_ptr()) }.cast::<u8>();
+        let start = NonNull::new(start).ok_or(OutOfMemory)?;
+        Ok(Self { owner: Some(owner.unbind()), start, nbytes })
+    }
+}
+
+/// The bytes of a frame.
+pub(super) struct PyFrame(Memory);
 
 impl PyFrame {
     pub(super) fn new(owner: Bound<'_, PyBytes>) -> Self {
         let bytes = owner.as_bytes();
         // A slice is never null.
         let start = NonNull::from(bytes).cast();
-        Self { nbytes: bytes.len(), start, owner: owner.unbind() }
+        Self(Memory { nbytes: bytes.len(), start, owner: Some(owner.unbind()) })
     }
 
     /// Hold a `bytes` object, or copy any other object with a buffer.
@@ -58,58 +112,64 @@ impl PyFrame {
         Ok(Self::new(copy.cast_into::<PyBytes>()?))
     }
 
-    pub(super) fn into_bytes(self) -> Py<PyBytes> {
-        self.owner
+    /// Give the `bytes` object; native memory is copied into one.
+    ///
+    /// # Errors
+    ///
+    /// MemoryError.
+    pub(super) fn into_bytes(self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        let memory = ManuallyDrop::new(self.0);
+        // SAFETY: `memory` is not dropped where it has an owner, which so is moved out once.
+        if let Some(owner) = unsafe { ptr::read(&memory.owner) } {
+            return Ok(owner);
+        }
+        let frame = Self(ManuallyDrop::into_inner(memory));
+        let bytes = frame.as_ref();
+        PyBytes::new_with(py, bytes.len(), |target| {
+            target.copy_from_slice(bytes);
+            Ok(())
+        })
+        .map(Bound::unbind)
+    }
+}
+
+impl<'py> IntoPyObject<'py> for PyFrame {
+    type Target = PyBytes;
+    type Output = Bound<'py, PyBytes>;
+    type Error = PyErr;
+
+    #[inline]
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(self.into_bytes(py)?.into_bound(py))
     }
 }
 
 impl AsRef<[u8]> for PyFrame {
     #[inline]
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `start` and `nbytes` are of the object that `owner` keeps alive, and
-        // nobody writes to a `bytes` object.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.nbytes) }
+        // SAFETY: `start` and `nbytes` are of memory that lives as long as `self`, every
+        // byte of it is set, and nobody writes to it any more.
+        unsafe { slice::from_raw_parts(self.0.start.as_ptr(), self.0.nbytes) }
     }
 }
 
-/// A new `bytes` object that nobody else has seen, being filled.
+/// New memory that nobody else has seen, being filled.
 pub(super) struct FillingBytes {
-    owner: Py<PyBytes>,
-    start: NonNull<u8>,
-    nbytes: usize,
+    memory: Memory,
     filled: usize,
 }
 
-// SAFETY: as for `PyFrame`; and nobody else holds the object while it is written.
-unsafe impl Send for FillingBytes {}
-// SAFETY: it is only written through a unique reference.
-unsafe impl Sync for FillingBytes {}
-
 impl FillingBytes {
     fn new(nbytes: usize) -> Result<Self, OutOfMemory> {
-        let size = ffi::Py_ssize_t::try_from(nbytes).map_err(|_| OutOfMemory)?;
-        // SAFETY: this module's core is only entered by methods of Python classes, which
-        // run attached.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: a NULL source asks for an object with bytes not yet set.
-        let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), size) };
-        // SAFETY: the call gives a new reference or NULL with an exception set.
-        let object = unsafe { Bound::from_owned_ptr_or_err(py, object) };
-        let owner = object
-            .and_then(|object| Ok(object.cast_into::<PyBytes>()?))
-            .map_err(|_| OutOfMemory)?;
-        // SAFETY: `owner` is a `bytes` object.
-        let start = unsafe { ffi::PyBytes_AsString(owner.as_ptr()) }.cast::<u8>();
-        let start = NonNull::new(start).ok_or(OutOfMemory)?;
-        Ok(Self { owner: owner.unbind(), start, nbytes, filled: 0 })
+        Ok(Self { memory: Memory::new(nbytes)?, filled: 0 })
     }
 
     #[inline]
     fn rest(&mut self) -> &mut [MaybeUninit<u8>] {
-        // SAFETY: `filled` is at most `nbytes`, so this stays inside the object.
-        let start = unsafe { self.start.as_ptr().add(self.filled) };
-        // SAFETY: the object is alive, and only this value knows of it.
-        unsafe { slice::from_raw_parts_mut(start.cast(), self.nbytes - self.filled) }
+        // SAFETY: `filled` is at most `nbytes`, so this stays inside the memory.
+        let start = unsafe { self.memory.start.as_ptr().add(self.filled) };
+        // SAFETY: the memory is alive, and only this value knows of it.
+        unsafe { slice::from_raw_parts_mut(start.cast(), self.missing()) }
     }
 }
 
@@ -118,7 +178,7 @@ impl Filling for FillingBytes {
 
     #[inline]
     fn missing(&self) -> usize {
-        self.nbytes - self.filled
+        self.memory.nbytes - self.filled
     }
 
     #[inline]
@@ -126,7 +186,7 @@ impl Filling for FillingBytes {
         let taken = bytes.len().min(self.missing());
         let target = self.rest()[..taken].as_mut_ptr().cast();
         // SAFETY: both hold `taken` bytes, and nobody else knows of the new object.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, taken) };
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, taken) };
         self.filled += taken;
         taken
     }
@@ -139,8 +199,8 @@ impl Filling for FillingBytes {
     }
 
     fn finish(self) -> PyFrame {
-        assert_eq!(self.filled, self.nbytes, "a frame is given out only when it is whole");
-        PyFrame { owner: self.owner, start: self.start, nbytes: self.nbytes }
+        assert_eq!(self.missing(), 0, "a frame is given out only when it is whole");
+        PyFrame(self.memory)
     }
 }
 
@@ -156,10 +216,14 @@ impl Buffer for PyFrame {
 
     #[inline]
     fn share(&self) -> Result<Self, OutOfMemory> {
-        // SAFETY: as in `FillingBytes::new`.
+        let owner = self.0.owner.as_ref().filter(|_| !is_io_thread());
+        let Some(owner) = owner else {
+            return Self::copy_from(self.as_ref());
+        };
+        // SAFETY: as in `Memory::python`.
         let py = unsafe { Python::assume_attached() };
-        let owner = self.owner.clone_ref(py);
-        Ok(Self { owner, start: self.start, nbytes: self.nbytes })
+        let owner = Some(owner.clone_ref(py));
+        Ok(Self(Memory { owner, start: self.0.start, nbytes: self.0.nbytes }))
     }
 
     fn reserve(nbytes: usize) -> Result<FillingBytes, OutOfMemory> {

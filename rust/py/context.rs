@@ -40,10 +40,10 @@ impl Context {
 #[pymethods]
 impl Context {
     #[new]
-    #[pyo3(signature = (*, key=None))]
-    fn new(py: Python<'_>, key: Option<PyBackedBytes>) -> PyResult<Self> {
+    #[pyo3(signature = (*, key=None, io_thread=false), text_signature = "(*, key=None, io_thread=False)")]
+    fn new(py: Python<'_>, key: Option<PyBackedBytes>, io_thread: bool) -> PyResult<Self> {
         let key = key.map(|key| to_key(py, &key)).transpose()?;
-        Ok(Self { shared: Arc::new(Shared::new(py, key)?) })
+        Ok(Self { shared: Arc::new(Shared::new(py, key, io_thread)?) })
     }
 
     #[pyo3(signature = (kind, **options), text_signature = "($self, kind, *, \

@@ -7,6 +7,8 @@ mod buffer;
 mod context;
 mod error;
 mod event_loop;
+mod fork;
+mod io_thread;
 mod monitor;
 mod operation;
 mod options;

@@ -78,7 +78,7 @@ impl Output {
         match self {
             Self::Nothing => Ok(py.None()),
             Self::Object(object) => Ok(object),
-            Self::Frame(frame) => Ok(frame.into_bytes().into_any()),
+            Self::Frame(frame) => frame.into_bytes(py).map(Py::into_any),
             Self::Event(event) => monitor::to_python(py, *event),
             Self::Frames(frames) => to_list(py, frames).map(|list| list.into_any().unbind()),
         }
@@ -86,7 +86,7 @@ impl Output {
 }
 
 pub(super) fn to_list(py: Python<'_>, frames: Vec<PyFrame>) -> PyResult<Bound<'_, PyList>> {
-    PyList::new(py, frames.into_iter().map(PyFrame::into_bytes))
+    PyList::new(py, frames)
 }
 
 impl Operation {

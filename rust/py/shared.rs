@@ -1,40 +1,35 @@
 //! The core of a context as its Python objects share it: one owner at a time.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::buffer::PyFrame;
 use super::error;
 use super::event_loop::Attached;
-use super::waiters::{Side, Waiters, wake};
+use super::fork::Home;
+use super::io_thread::{Bells, IoThread};
+use super::waiters::{Side, Ticket, Waiters, wake};
 use crate::context::Context;
 use crate::socket::SocketKey;
 use crate::zmtp::Key;
 
-/// How often this process was forked from one that had a context.
-static NUM_FORKS: AtomicU32 = AtomicU32::new(0);
-static FORK_HOOK: PyOnceLock<()> = PyOnceLock::new();
 static NUM_THREADS: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     static THREAD: u64 = NUM_THREADS.fetch_add(1, Ordering::Relaxed);
 }
 
-#[pyfunction]
-fn note_fork() {
-    NUM_FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
 pub(super) struct Shared {
-    inner: Mutex<Inner>,
-    /// The poller, once more, so that it can be waited for outside the lock; `None` once
-    /// the context is closed and all its sockets have ended.
+    inner: Arc<Mutex<Inner>>,
+    /// The poller, once more, so that it can be waited for outside the lock, or what its
+    /// own thread tells by; `None` once the context is closed and all its sockets have
+    /// ended.
     fd: Mutex<Option<Arc<OwnedFd>>>,
-    num_forks: u32,
+    home: Home,
+    io_thread: Option<IoThread>,
     /// The thread that waits in a blocking call; 0 for none.
     waiting_thread: AtomicU64,
     /// Sockets whose objects went while the core was in use.
@@ -46,34 +41,44 @@ pub(super) struct Inner {
     pub(super) waiters: Waiters,
     pub(super) attached: Option<Attached>,
     pub(super) is_closed: bool,
+    /// Of a context with a thread of its own.
+    pub(super) bells: Option<Bells>,
+    /// How often those who waited were looked for.
+    num_rounds: u64,
     to_wake: Vec<Py<PyAny>>,
     woken: Vec<SocketKey>,
 }
 
 impl Shared {
-    pub(super) fn new(py: Python<'_>, key: Option<Key>) -> PyResult<Self> {
-        FORK_HOOK.get_or_try_init(py, || -> PyResult<()> {
-            let kwargs = pyo3::types::PyDict::new(py);
-            kwargs.set_item("after_in_child", wrap_pyfunction!(note_fork, py)?)?;
-            let os = PyModule::import(py, "os")?;
-            os.call_method("register_at_fork", (), Some(&kwargs)).map(drop)
-        })?;
+    pub(super) fn new(py: Python<'_>, key: Option<Key>, io_thread: bool) -> PyResult<Self> {
+        let home = Home::here(py)?;
         let context = key.map_or_else(Context::new, Context::with_key);
         let context = context.map_err(|errno| error::system(errno.into()))?;
-        let fd = context.fd().ok_or_else(|| error::closed(py, "context"))?;
-        let fd = fd.try_clone_to_owned().map_err(error::system)?;
+        let bells = if io_thread { Some(Bells::new()?) } else { None };
+        let fd = match &bells {
+            Some(bells) => bells.notice_fd(),
+            None => {
+                let fd = context.fd().ok_or_else(|| error::closed(py, "context"))?;
+                Arc::new(fd.try_clone_to_owned().map_err(error::system)?)
+            }
+        };
         let inner = Inner {
             context,
             waiters: Waiters::default(),
             attached: None,
             is_closed: false,
+            bells,
+            num_rounds: 0,
             to_wake: Vec::new(),
             woken: Vec::new(),
         };
+        let inner = Arc::new(Mutex::new(inner));
+        let start = || IoThread::start(py, &inner, home);
         Ok(Self {
-            inner: Mutex::new(inner),
-            fd: Mutex::new(Some(Arc::new(fd))),
-            num_forks: NUM_FORKS.load(Ordering::Relaxed),
+            io_thread: if io_thread { Some(start()?) } else { None },
+            inner,
+            fd: Mutex::new(Some(fd)),
+            home,
             waiting_thread: AtomicU64::new(0),
             orphans: Mutex::new(Vec::new()),
         })
@@ -91,13 +96,20 @@ impl Shared {
 
     /// Give the descriptors back: nothing is left to wait for.
     pub(super) fn shut(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |inner| inner.context.shut())?;
+        if let Some(io_thread) = &self.io_thread {
+            io_thread.stop();
+        }
+        let bells = self.with(py, |inner| {
+            inner.context.shut();
+            inner.bells.take()
+        })?;
+        drop(bells);
         *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
     pub(super) fn is_forked(&self) -> bool {
-        self.num_forks != NUM_FORKS.load(Ordering::Relaxed)
+        self.home.is_left()
     }
 
     #[inline]
@@ -111,8 +123,12 @@ impl Shared {
         }
         match self.inner.try_lock() {
             Ok(inner) => Ok(inner),
-            Err(std::sync::TryLockError::Poisoned(_)) => Err(error::closed(py, "context")),
-            Err(std::sync::TryLockError::WouldBlock) => {
+            Err(TryLockError::Poisoned(_)) => Err(error::closed(py, "context")),
+            Err(TryLockError::WouldBlock) if self.io_thread.is_some() => {
+                // NB: with the interpreter attached, which the thread never waits for.
+                self.inner.lock().map_err(|_| error::closed(py, "context"))
+            }
+            Err(TryLockError::WouldBlock) => {
                 Err(error::misuse(py, "context is in use by another thread"))
             }
         }
@@ -153,8 +169,14 @@ impl Shared {
     pub(super) fn turn(&self, py: Python<'_>) -> PyResult<()> {
         self.release_orphans(py)?;
         self.fd(py)?;
-        self.with(py, |inner| inner.context.run_once(Some(std::time::Duration::ZERO)))?
-            .map_err(|errno| error::system(errno.into()))
+        let turn = |inner: &mut Inner| match &mut inner.bells {
+            Some(bells) => {
+                bells.clear_notice();
+                Ok(())
+            }
+            None => inner.context.run_once(Some(std::time::Duration::ZERO)),
+        };
+        self.with(py, turn)?.map_err(|errno| error::system(errno.into()))
     }
 
     /// Mark the calling thread as waiting, so that no other comes between.
@@ -191,8 +213,9 @@ impl Drop for Shared {
         if self.is_forked() {
             return;
         }
-        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(attached) = inner.attached.take() else {
+        self.io_thread = None;
+        let attached = self.inner.lock().unwrap_or_else(PoisonError::into_inner).attached.take();
+        let Some(attached) = attached else {
             return;
         };
         // During shutdown there is no loop left to tell.
@@ -219,7 +242,33 @@ impl Inner {
     /// Whether what was accepted is going to be written without more being done.
     #[inline]
     pub(super) fn flush_is_due(&mut self) -> bool {
+        if let Some(bells) = &mut self.bells {
+            bells.ring_doorbell();
+        }
         self.attached.as_mut().is_some_and(Attached::trusts_schedule)
+    }
+
+    /// The round in which a waiter finds that it must wait.
+    #[inline]
+    pub(super) fn round(&self) -> u64 {
+        self.num_rounds
+    }
+
+    /// Enter a future that is to wait since `round`.
+    pub(super) fn wait(
+        &mut self,
+        key: SocketKey,
+        side: Side,
+        ticket: Ticket,
+        round: u64,
+        future: Py<PyAny>,
+    ) {
+        // NB: the thread may have done meanwhile what it waits for, and others looked.
+        if self.bells.is_some() && round != self.num_rounds {
+            self.to_wake.push(future);
+        } else {
+            self.waiters.push(key, side, ticket, future);
+        }
     }
 
     /// Wake one more receiver, if there is something for it.
@@ -259,6 +308,7 @@ impl Inner {
     }
 
     fn collect_woken(&mut self) {
+        self.num_rounds += 1;
         let mut woken = std::mem::take(&mut self.woken);
         self.context.take_woken(&mut woken);
         for key in woken.drain(..) {
