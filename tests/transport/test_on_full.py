@@ -141,15 +141,25 @@ async def test_old_messages_make_room_by_bytes(backend: ModuleType) -> None:
         assert (await rx.recv())[:4] == b"huge"
 
 
-async def test_what_is_only_unwritten_yet_is_not_dropped(backend: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("kind", "peer_kind"), [("PUSH", "PULL"), ("PUB", "SUB"), ("ROUTER", "DEALER")]
+)
+async def test_what_is_only_unwritten_yet_is_not_dropped(
+    backend: ModuleType, kind: str, peer_kind: str
+) -> None:
+    to_peer = [b"me"] if kind == "ROUTER" else []
     async with backend.Context() as ctx:
-        tx = ctx.socket(backend.PUSH, hwm_messages=2, on_full="drop_new")
-        rx = ctx.socket(backend.PULL)
-        tx.connect(rx.bind("tcp://127.0.0.1:0"))
+        tx = ctx.socket(getattr(backend, kind), hwm_messages=2, on_full="drop_new")
+        rx = ctx.socket(getattr(backend, peer_kind), routing_id=b"me")
+        if kind == "PUB":
+            rx.subscribe(b"")
+        rx.connect(tx.bind("tcp://127.0.0.1:0"))
+        if kind == "PUB":
+            await tx.wait_subscribers()
         await eventually(lambda: tx.statistics().num_peers)
         # No turn of the loop between them: they gather to be written together.
         for number in NUMBERS:
-            tx.send_nowait(number)
+            tx.send_multipart_nowait([*to_peer, number])
         assert [await rx.recv() for _ in NUMBERS] == NUMBERS
         assert tx.statistics().num_dropped == 0
 

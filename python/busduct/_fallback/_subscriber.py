@@ -65,8 +65,7 @@ class Subscriptions:
 
     def match(self, text: bytes) -> bool:
         """Tell whether a message that starts so is wanted."""
-        prefixes = self._lengths.prefixes(text[:MAX_TOPIC_NBYTES])
-        return any(prefix in self._counts for prefix in prefixes)
+        return any(p in self._counts for p in self._lengths.prefixes(text))
 
 
 class Subscriber(Mute):

@@ -91,7 +91,7 @@ class TopicTable:
     def match(self, text: bytes) -> list[Peer]:
         """Return the peers that hold a prefix of a text, each once."""
         found: dict[Peer, None] = {}
-        for prefix in self._lengths.prefixes(text[:MAX_TOPIC_NBYTES]):
+        for prefix in self._lengths.prefixes(text):
             holders = self._holders.get(prefix)
             if isinstance(holders, set):
                 found.update(dict.fromkeys(holders))
