@@ -42,6 +42,7 @@ impl<B: Buffer> Context<B> {
         peer.link.ping(options.heartbeat_ttl);
         if peer.link.take_heard(Watch::Answer) || peer.heartbeat.answer.is_none() {
             let bound = options.heartbeat_timeout.unwrap_or(interval);
+            peer.link.forget_progress();
             self.timers.cancel(peer.heartbeat.answer.take());
             let timer = self.timers.insert(Self::after(bound), Due::Answer(key));
             peer.heartbeat.answer = Some(timer);
@@ -68,7 +69,7 @@ impl<B: Buffer> Context<B> {
     /// The peer said in a PING that something comes from it within each `ttl`.
     pub(super) fn hold_to(&mut self, key: LinkKey, ttl: u16) {
         let peer = &mut self.links[key];
-        if !peer.link.is_live() {
+        if !peer.link.is_expected() {
             return;
         }
         self.timers.cancel(peer.heartbeat.look.take());
@@ -92,7 +93,7 @@ impl<B: Buffer> Context<B> {
             return;
         };
         peer.heartbeat.look = None;
-        if !peer.link.is_live() {
+        if !peer.link.is_expected() {
             return;
         }
         let is_silent = !peer.link.take_heard(Watch::Promise) && peer.link.is_silent();

@@ -23,9 +23,19 @@ impl<B: Buffer> Link<B> {
         self.stream.is_some() && self.phase == Phase::Up && !self.severed
     }
 
+    /// Whether signs of life can be expected of the peer, which has greeted.
+    pub(crate) fn is_expected(&self) -> bool {
+        let has_greeted = matches!(self.phase, Phase::Handshake | Phase::Up);
+        self.stream.is_some() && has_greeted && !self.severed
+    }
+
+    /// Begin to look for signs that what is sent is taken.
+    pub(crate) fn forget_progress(&mut self) {
+        self.has_progress = false;
+    }
+
     /// Ask the peer for a sign of life, and to end the link after `ttl` without one of ours.
     pub(crate) fn ping(&mut self, ttl: Option<Duration>) {
-        self.has_progress = false;
         if self.control.len() < MAX_PENDING_BYTES {
             // A ttl that rounds to none would be one that is never kept to.
             let tenths = ttl.map_or(0, |ttl| ((ttl.as_millis() + 50) / 100).max(1));

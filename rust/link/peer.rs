@@ -79,7 +79,7 @@ pub struct Link<B: Buffer> {
     pub(super) severed: bool,
     /// Bytes came since each [`Watch`] last asked.
     pub(super) heard: [bool; 2],
-    /// The peer's stack took bytes since the last PING.
+    /// The peer's stack took bytes since the time to answer a PING began.
     pub(super) has_progress: bool,
     /// As in the peer's last PING.
     pub(super) peer_ttl: u16,

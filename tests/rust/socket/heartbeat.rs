@@ -60,7 +60,7 @@ impl Scene {
 fn ping_carries_the_ttl_in_tenths_of_a_second() {
     let mut scene = Scene::new(|options| {
         options.heartbeat_interval = Some(INTERVAL);
-        options.heartbeat_ttl = Some(Duration::from_millis(25_640));
+        options.heartbeat_ttl = Some(Duration::from_millis(25_660));
     });
     let ping = scene.raw.take_frame(&mut scene.context);
     assert_eq!(ping, b"\x04PING\x01\x01");
