@@ -17,6 +17,7 @@ from busduct.errors import (
     AuthError,
     BusductError,
     ConfigError,
+    FullError,
     HandshakeError,
     PeerLostError,
     RemoteProtocolError,
@@ -421,6 +422,35 @@ async def test_connector_comes_back_after_the_key_is_right(
             rx = right.socket(backend.PULL)
             rx.bind(endpoint)
             assert await rx.recv() == b"for the right one"
+
+
+async def test_disconnecting_amid_a_full_stream_delivers_what_counts_as_sent(
+    sides: tuple[ModuleType, ModuleType],
+) -> None:
+    server, client = sides
+    async with server.Context(key=KEY) as left, client.Context(key=KEY) as right:
+        rx = left.socket(server.PULL, hwm_messages=1)
+        tx = right.socket(client.PUSH, linger=10.0)
+        endpoint = rx.bind(ANYWHERE)
+        tx.connect(endpoint)
+        await eventually(lambda: tx.statistics().num_peers == 1)
+        payload = bytes(50_000)
+
+        def fill() -> None:
+            while True:
+                tx.send_nowait(payload)
+                right.run_once(0)
+
+        # Nobody receives: the kernel fills up, then what is sealed waits.
+        with pytest.raises(FullError):
+            fill()
+        num_sent = tx.statistics().num_messages_sent
+        tx.disconnect(endpoint)
+        for _ in range(num_sent):
+            assert await rx.recv() == payload
+        await eventually(lambda: rx.statistics().num_peers == 0)
+        assert rx.recv_nowait() is None
+        tx.close(linger=0.0)
 
 
 @pytest.mark.parametrize("nbytes", [0, 31, 33, 64])

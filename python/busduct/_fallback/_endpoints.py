@@ -80,7 +80,7 @@ class Endpoints:
                 connector.stop()
                 if connector.link is not None:
                     connector.link.flush()
-                if connector.link is not None:
+                if connector.link is not None and not connector.link.part():
                     connector.link.close(None)
                 return
         msg = f"nothing is connected at {endpoint}"

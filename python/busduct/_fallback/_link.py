@@ -1,6 +1,7 @@
 """The link to a peer over a non-blocking stream, from its handshake to its end."""
 
 import contextlib
+import functools
 import socket
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ __all__ = ["Link"]
 
 # Bytes queued after which a link is written without waiting for the turn's end.
 _FLUSH_COST: Final = 64 << 10
+# How long a peer may take to read what it was sent, where the linger has no bound.
+_MAX_DRAINING_SECONDS: Final = 1.0
 
 
 class Link(Peer):
@@ -193,6 +196,9 @@ class Link(Peer):
             return
         if done.num_messages:
             self._pattern.on_written(self, done)
+        if self.is_draining and self.is_flushed and self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
         self._watch()
 
     def _write(self, sock: socket.socket, done: Written) -> bool:
@@ -267,7 +273,7 @@ class Link(Peer):
         self.is_severed = True
         self._heartbeat.stop()
         self._is_blocked = False
-        self._session.control.clear()
+        self._session.discard()
         self._pattern.on_lost(self)
         self._watch()
 
@@ -301,6 +307,23 @@ class Link(Peer):
         self.is_draining = True
         self._heartbeat.stop()
         self.discard_inbox()
+        return True
+
+    def part(self) -> bool:
+        """Let what is sealed be written before the stream ends: it counts as sent.
+
+        False where nothing is; the link can just be closed.
+        """
+        guard, linger = self._session.guard, self._pattern.options.linger
+        if self._sock is None or guard is None or not guard.wire or linger == 0:
+            return False
+        self.is_draining = True
+        self._heartbeat.stop()
+        self._session.control.clear()
+        self._pattern.on_lost(self)
+        bound = _MAX_DRAINING_SECONDS if linger is None else linger
+        end = functools.partial(self.close, None)
+        self.deadline = self._reactor.call_later(bound, end)
         return True
 
     def discard_inbox(self) -> None:

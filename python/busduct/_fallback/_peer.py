@@ -109,6 +109,10 @@ class Peer(abc.ABC):
     def drain(self) -> bool:
         """Send no more, and wait for the peer to end; False where pointless."""
 
+    def part(self) -> bool:
+        """Let what counts as sent go out before the end; False where all of it has."""
+        return False
+
     @abc.abstractmethod
     def close(self, error: BusductError | None) -> None:
         """End the link; what came can still be taken. Idempotent.

@@ -148,6 +148,12 @@ class Session:
             self.guard.check()
         return None
 
+    def discard(self) -> None:
+        """Forget what was to be written."""
+        self.control.clear()
+        if self.guard is not None:
+            self.guard.wire.clear()
+
     def refuse(self, error: BusductError) -> bytes:
         """Return what is to be sent before the stream is closed; empty for nothing.
 
