@@ -122,11 +122,8 @@ class SharedContext:
         """The busduct context, opened when first asked for, under the lock."""
         if self._core is None:
             backend = load_backend()
-            try:
-                self._core = backend.Context(key=self.key, io_thread=True)
-            except TypeError:
-                # TODO: the native context has no thread of its own yet.
-                self._core = backend.Context(key=self.key)
+            # libzmq's programs rely on a thread that goes on with what they sent.
+            self._core = backend.Context(key=self.key, io_thread=True)
         return self._core
 
     def fileno(self) -> int:

@@ -20,7 +20,14 @@ class MessageTracker:
     done = True
 
     def __init__(self, *towatch: object) -> None:
-        pass
+        """Make a tracker of anything.
+
+        Raises:
+            ValueError: A frame without a tracker.
+        """
+        if any(isinstance(each, Frame) and each.tracker is None for each in towatch):
+            msg = "a frame without a tracker cannot be tracked"
+            raise ValueError(msg)
 
     def wait(self, timeout: float = -1) -> None:
         """Return at once."""
@@ -40,6 +47,7 @@ class Frame(bytes):
     more: bool
     tracker: MessageTracker | None
     _data: _Bytes
+    _view: memoryview
 
     def __new__(
         cls,
@@ -60,14 +68,16 @@ class Frame(bytes):
             more: Whether further parts follow.
 
         Raises:
+            BufferError: Not contiguous.
             TypeError: Not bytes-like.
         """
         if isinstance(data, str):
             msg = f"a frame is made of bytes, not of text: {data[:32]!r}"
             raise TypeError(msg)
-        raw = data if type(data) is bytes else bytes(memoryview(data))
+        raw = data if type(data) is bytes else _contiguous(data)
         self = super().__new__(cls, raw)
         self._data = raw
+        self._view = memoryview(raw)
         self.more = more
         self.tracker = FINISHED_TRACKER if track else None
         return self
@@ -80,7 +90,7 @@ class Frame(bytes):
     @property
     def buffer(self) -> memoryview:
         """The content as a read-only view."""
-        return memoryview(self._data)
+        return self._view
 
     def get(self, option: int | str) -> int:
         """Return MORE or SHARED.
@@ -97,8 +107,17 @@ class Frame(bytes):
     def __bytes__(self) -> _Bytes:
         return self._data
 
-    def __str__(self) -> str:
-        return self._data.decode("utf-8", "replace")
-
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__}({self._data[:32]!r})>"
+        shown = repr(self._data) if len(self) <= 16 else f"{self._data[:12]!r}..."
+        size = "" if len(self) <= 16 else f"{len(self)}B"
+        return f"<zmq.Frame({shown}{size})>"
+
+    __str__ = __repr__
+
+
+def _contiguous(data: Any) -> _Bytes:
+    view = memoryview(data)
+    if not view.contiguous:
+        msg = "a frame is made of a contiguous buffer"
+        raise BufferError(msg)
+    return view.tobytes()
