@@ -62,8 +62,22 @@ impl<B: Buffer> Context<B> {
                 return;
             }
         }
-        for half in [theirs, ours] {
+        for (half, other) in [(theirs, ours), (ours, theirs)] {
+            self.probe(half, other);
             self.flush_link(half);
+        }
+    }
+
+    /// Move an empty message from `from` to its other half, if its socket greets so.
+    fn probe(&mut self, from: LinkKey, to: LinkKey) {
+        let sender = self.links.get(from).map(|peer| &self.sockets[peer.socket]);
+        if !sender.is_some_and(|socket| socket.options().probe_router) {
+            return;
+        }
+        // NB: without memory there is no probe; it is a courtesy.
+        if let (Ok(part), Some(receiver)) = (B::copy_from(b""), self.links.get_mut(to)) {
+            receiver.link.accept(Message::Single(part));
+            self.deliver_or_end(to);
         }
     }
 
@@ -104,11 +118,13 @@ impl<B: Buffer> Context<B> {
                 receiver.link.accept(message);
             }
             let is_done = written.num_messages == 0;
-            self.note_written(from, written);
-            match too_large {
-                Some(error) => self.link_down(to, error),
-                None => self.deliver_or_end(to),
+            let sender = sender.socket;
+            // NB: counting what was sent may end the link, and what is not judged with it.
+            self.deliver_or_end(to);
+            if let Some(error) = too_large {
+                self.link_down(to, error);
             }
+            self.note_written(sender, from, written);
             if is_done {
                 return;
             }

@@ -270,8 +270,10 @@ impl<B: Buffer> Context<B> {
         };
         let twin = peer.twin.take();
         let endpoint = peer.endpoint.clone();
+        self.sockets[socket_key].remove_up(&mut self.links, key);
+        // What was held back is for the owner too. What is wrong with it matters no more.
+        let _ = self.deliver(key, socket_key);
         let socket = &mut self.sockets[socket_key];
-        socket.remove_up(&mut self.links, key);
         socket.link_ended(key, &endpoint);
         if !announced && !is_connecting {
             socket.counters.num_handshakes_failed += 1;

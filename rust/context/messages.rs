@@ -116,8 +116,15 @@ impl<B: Buffer> Context<B> {
 
     #[inline]
     fn note_queued(&mut self, key: LinkKey) {
-        self.mark_dirty(key);
-        let link = &self.links[key].link;
+        // NB: dropping what is stale may end the link; its message went on to another.
+        let Some(peer) = self.links.get_mut(key) else {
+            return;
+        };
+        if !peer.is_dirty {
+            peer.is_dirty = true;
+            self.dirty.push(key);
+        }
+        let link = &peer.link;
         if link.outbox.cost() >= FLUSH_COST && !link.wants_write() {
             self.flush_link(key);
         }
@@ -126,10 +133,7 @@ impl<B: Buffer> Context<B> {
     fn note_fanned(&mut self, key: SocketKey) {
         let fanned = self.sockets[key].take_fanned();
         for &link in &fanned {
-            // NB: writing to one may end another.
-            if self.links.contains_key(link) {
-                self.note_queued(link);
-            }
+            self.note_queued(link);
         }
         if let Some(socket) = self.sockets.get_mut(key) {
             socket.give_fanned(fanned);
@@ -229,8 +233,11 @@ impl<B: Buffer> Context<B> {
 
     /// Drop the replies to a request that nobody waits for any more.
     fn drop_stale(&mut self, key: SocketKey) {
-        while let Some(link) = self.sockets[key].first_ready() {
-            self.links[link].link.clear_inbox();
+        for link in self.sockets[key].ready() {
+            let Some(peer) = self.links.get_mut(link) else {
+                continue;
+            };
+            peer.link.clear_inbox();
             self.sockets[key].set_ready(&mut self.links, link, false);
             self.after_recv(key, link);
         }

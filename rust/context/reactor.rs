@@ -101,7 +101,7 @@ impl<B: Buffer> Context<B> {
     }
 
     /// Make what a link parsed visible to its socket.
-    fn deliver(&mut self, key: LinkKey, socket_key: SocketKey) -> Result<(), Closed> {
+    pub(super) fn deliver(&mut self, key: LinkKey, socket_key: SocketKey) -> Result<(), Closed> {
         let Some(peer) = self.links.get_mut(key) else {
             return Ok(());
         };
@@ -110,23 +110,37 @@ impl<B: Buffer> Context<B> {
         if is_idle || socket.kind() == SocketType::Push {
             return peer.link.skip_messages();
         }
+        let judged = self.judge(key, socket_key);
+        let socket = &mut self.sockets[socket_key];
+        // NB: what came before something wrong is for the owner; and what is dropped in
+        // favour of what came now may have been the last of this link.
+        let has_some = self.links[key].link.peek().is_some();
+        socket.set_ready(&mut self.links, key, has_some);
+        let publishes = matches!(socket.kind(), SocketType::Pub | SocketType::XPub);
+        if publishes && socket.is_starved {
+            // Who had no room may have unsubscribed.
+            self.wake_senders(socket_key);
+        } else if has_some || publishes {
+            self.wake(socket_key);
+        }
+        judged
+    }
+
+    /// Have the pattern look at what a link parsed, and at what that makes room for.
+    fn judge(&mut self, key: LinkKey, socket_key: SocketKey) -> Result<(), Closed> {
+        let socket = &mut self.sockets[socket_key];
         loop {
             socket.sift(&mut self.links, key)?;
             let link = &mut self.links[key].link;
             // NB: a pattern that keeps little makes room for what is held back.
             if !link.has_stash() || !link.inbox_is_low() || link.has_fresh() {
-                break;
+                return Ok(());
             }
-            link.parse_stash()?;
+            if let Err(closed) = link.parse_stash() {
+                socket.sift(&mut self.links, key)?;
+                return Err(closed);
+            }
         }
-        let is_new = self.links[key].link.peek().is_some();
-        if is_new {
-            socket.set_ready(&mut self.links, key, true);
-        }
-        if is_new || matches!(socket.kind(), SocketType::Pub | SocketType::XPub) {
-            self.wake(socket_key);
-        }
-        Ok(())
     }
 
     /// Judge what a link received, and end it if that was wrong.
@@ -201,9 +215,10 @@ impl<B: Buffer> Context<B> {
             self.transfer(key, twin);
             return;
         }
+        let socket = peer.socket;
         match peer.link.flush(&mut self.write_buffer) {
             Ok(written) => {
-                self.note_written(key, written);
+                self.note_written(socket, key, written);
                 self.watch(key);
             }
             Err(closed) => self.write_lost(key, closed),
@@ -211,9 +226,10 @@ impl<B: Buffer> Context<B> {
     }
 
     /// Count what a link has sent, and use the room.
-    pub(super) fn note_written(&mut self, key: LinkKey, written: Written) {
-        let socket_key = self.links[key].socket;
-        let socket = &mut self.sockets[socket_key];
+    pub(super) fn note_written(&mut self, socket_key: SocketKey, key: LinkKey, written: Written) {
+        let Some(socket) = self.sockets.get_mut(socket_key) else {
+            return;
+        };
         socket.counters.num_messages_sent += written.num_messages;
         socket.counters.num_bytes_sent += written.nbytes;
         self.spill(socket_key);

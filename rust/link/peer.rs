@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{
     Assembler, Buffer, Closed, Guard, Limits, Marks, Message, OutOfMemory, Outbox, Overflow, Stream,
 };
-use crate::zmtp::{GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_subscription};
+use crate::zmtp::{
+    GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_header, encode_subscription,
+};
 
 /// How far a link has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,6 +331,14 @@ impl<B: Buffer> Link<B> {
             encode_subscription(&mut self.control, self.peer_minor, subscribe, topic);
         }
         Ok(())
+    }
+
+    /// Write an empty message before all others, which is nobody's to lose. Within a context
+    /// there is no stream to write it to: whoever joins two sockets moves it.
+    pub(crate) fn push_probe(&mut self) {
+        if !self.is_inproc && !self.severed {
+            encode_header(&mut self.control, 0, false, false);
+        }
     }
 
     /// Whether the peer ended the stream; what it sent before may still be unread.

@@ -41,6 +41,7 @@ impl<B: Buffer> Socket<B> {
     pub(crate) fn add_up(&mut self, links: &mut Links<B>, key: LinkKey) -> Result<(), OutOfMemory> {
         self.up.push(key);
         self.counters.num_connected += 1;
+        links[key].is_up = true;
         let link = &mut links[key].link;
         match &mut self.pattern {
             Pattern::Route(routes) => {
@@ -57,9 +58,7 @@ impl<B: Buffer> Socket<B> {
             _ => {}
         }
         if self.options.probe_router {
-            let message = Message::Single(B::copy_from(b"")?);
-            let cost = message.cost();
-            link.outbox.push(message, cost);
+            link.push_probe();
         }
         Ok(())
     }
@@ -76,6 +75,7 @@ impl<B: Buffer> Socket<B> {
         }
         self.counters.num_disconnected += 1;
         let peer = &mut links[key];
+        peer.is_up = false;
         let unsent = peer.link.outbox.take_all();
         match &mut self.pattern {
             Pattern::Route(routes) => routes.remove(peer.link.peer_routing_id(), key),
@@ -219,6 +219,10 @@ impl<B: Buffer> Socket<B> {
         let is_strict = self.overflow == Overflow::Wait && !self.fails_when_full();
         match &self.pattern {
             Pattern::Route(_) => true,
+            Pattern::Reply(replier) if is_strict => match replier.current() {
+                Some(key) => links[key].link.admits(0),
+                None => replier.owes_reply(),
+            },
             Pattern::Reply(replier) => replier.owes_reply(),
             Pattern::Request(requester) if !requester.may_send() => false,
             Pattern::Publish(_) | Pattern::Subscribe(_) => {

@@ -27,6 +27,8 @@ pub struct Peer<B: Buffer> {
     pub endpoint: String,
     /// The handshake was completed and the socket told.
     pub(crate) is_announced: bool,
+    /// It takes part: it may be sent messages.
+    pub(crate) is_up: bool,
     /// It was turned away, for the sake of another that is here.
     pub(crate) is_refused: bool,
     /// It has messages to take, and waits for its turn.
@@ -72,6 +74,7 @@ impl<B: Buffer> Peer<B> {
             origin,
             endpoint,
             is_announced: false,
+            is_up: false,
             is_refused: false,
             is_ready: false,
             is_dirty: false,

@@ -32,6 +32,22 @@ pub(super) enum Received<B> {
     Message(Message<B>),
 }
 
+/// The change of subscriptions that a message from a subscriber is, if it is one.
+fn as_subscription<B: Buffer>(message: &Message<B>) -> Option<(bool, &[u8])> {
+    let Message::Single(part) = message else {
+        return None;
+    };
+    match part.as_ref() {
+        [0, topic @ ..] => Some((false, topic)),
+        [1, topic @ ..] => Some((true, topic)),
+        _ => None,
+    }
+}
+
+pub(super) fn is_subscription<B: Buffer>(message: &Message<B>) -> bool {
+    as_subscription(message).is_some()
+}
+
 impl<B: Buffer> Publisher<B> {
     pub(super) fn new(kind: SocketType, options: &SocketOptions) -> Self {
         Self {
@@ -65,13 +81,8 @@ impl<B: Buffer> Publisher<B> {
         link: LinkKey,
         message: Message<B>,
     ) -> Result<Received<B>, Error> {
-        let Message::Single(part) = &message else {
+        let Some((subscribe, topic)) = as_subscription(&message) else {
             return Ok(Received::Message(message));
-        };
-        let (subscribe, topic) = match part.as_ref() {
-            [0, topic @ ..] => (false, topic),
-            [1, topic @ ..] => (true, topic),
-            _ => return Ok(Received::Message(message)),
         };
         if self.gives_notice && !self.marks.admit(self.notices.len(), 0, 0) {
             self.is_held_up = true;

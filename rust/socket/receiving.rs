@@ -2,9 +2,9 @@
 
 use super::addressing::addressed;
 use super::pattern::Pattern;
-use super::publisher::Received;
+use super::publisher::{Received, is_subscription};
 use super::request::Replier;
-use super::{LinkKey, Links, RecvFault, Socket};
+use super::{LinkKey, Links, Peer, RecvFault, Socket};
 use crate::link::{Buffer, Message};
 use crate::zmtp::{Error, SocketType};
 
@@ -24,7 +24,8 @@ impl<B: Buffer> Socket<B> {
         let Some(&key) = self.ready.front() else {
             return Ok(None);
         };
-        let link = &mut links[key].link;
+        let peer = &mut links[key];
+        let link = &mut peer.link;
         let Some(message) = link.pop() else {
             return Ok(None);
         };
@@ -39,7 +40,12 @@ impl<B: Buffer> Socket<B> {
             }
             // Only requests with an envelope were let in.
             Pattern::Reply(replier) => match replier.begin(key, message) {
-                Some(body) => body,
+                Some(body) => {
+                    if !peer.is_up {
+                        replier.link_lost(key, &peer.endpoint);
+                    }
+                    body
+                }
                 None => return Ok(None),
             },
             _ => message,
@@ -101,8 +107,9 @@ impl<B: Buffer> Socket<B> {
         }
     }
 
-    pub(crate) fn first_ready(&self) -> Option<LinkKey> {
-        self.ready.front().copied()
+    /// The links that have messages to take.
+    pub(crate) fn ready(&self) -> Vec<LinkKey> {
+        self.ready.iter().copied().collect()
     }
 
     /// Note whether `key` has messages to take.
@@ -142,7 +149,7 @@ impl<B: Buffer> Socket<B> {
     }
 
     fn sift_each(&mut self, links: &mut Links<B>, key: LinkKey) -> Result<(), Error> {
-        let link = &mut links[key].link;
+        let Peer { link, is_up, .. } = &mut links[key];
         let mut fresh = link.take_fresh();
         while let Some(message) = fresh.pop_front() {
             let kept = match &mut self.pattern {
@@ -155,6 +162,8 @@ impl<B: Buffer> Socket<B> {
                     Some(_) => Some(message),
                     None => return Err(link.malformed("request without a delimiter")),
                 },
+                // NB: nobody would ever take back what a peer that is gone subscribes to.
+                Pattern::Publish(_) if !*is_up && is_subscription(&message) => None,
                 Pattern::Publish(publisher) => match publisher.receive(key, message)? {
                     Received::Applied => None,
                     Received::Message(message) => {

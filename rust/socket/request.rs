@@ -181,6 +181,11 @@ impl<B: Buffer> Replier<B> {
         Message::from_parts(body)
     }
 
+    /// Who asked, and is there.
+    pub(super) fn current(&self) -> Option<LinkKey> {
+        self.current.as_ref().map(|(link, _)| *link)
+    }
+
     /// Who is to get the reply.
     pub(super) fn asker(&mut self) -> Result<LinkKey, SendFault> {
         match (&self.current, self.lost.take()) {

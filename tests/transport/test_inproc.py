@@ -466,3 +466,14 @@ def test_messages_are_moved_without_a_loop(backend: ModuleType) -> None:
             tx.send_blocking(b"%d" % index)
         received = [rx.recv_nowait() for _ in range(10)]
         assert received == [b"%d" % index for index in range(10)]
+
+
+async def test_last_message_of_a_closing_sender_is_taken_when_there_is_room(
+    backend: ModuleType,
+) -> None:
+    async with backend.Context() as ctx:
+        rx, tx = ctx.socket(backend.PULL, hwm_messages=1), ctx.socket(backend.PUSH)
+        tx.connect(rx.bind("inproc://a"))
+        assert tx.send_many_nowait([b"1", b"2", b"3"]) == 3
+        tx.close(linger=None)
+        assert [await rx.recv() for _ in range(3)] == [b"1", b"2", b"3"]

@@ -120,7 +120,8 @@ class Publisher(FanOut):
         """
         if len(topic) > MAX_TOPIC_NBYTES:
             raise FrameTooLargeError(len(topic), MAX_TOPIC_NBYTES)
-        if topic in peer.topics:
+        # Nobody would ever take back what a peer that is gone subscribes to.
+        if topic in peer.topics or not peer.is_listed:
             return False
         limit = self._options.max_subscriptions
         if len(peer.topics) >= limit:
@@ -138,7 +139,12 @@ class Publisher(FanOut):
         """
         if len(topic) > MAX_TOPIC_NBYTES:
             raise FrameTooLargeError(len(topic), MAX_TOPIC_NBYTES)
-        if topic in peer.topics and self._table.remove(topic, peer):
+        if topic not in peer.topics:
+            return
+        is_last = self._table.remove(topic, peer)
+        # Who waits for room at this peer may have no message for it any more.
+        peer.room.wake_all()
+        if is_last:
             self.on_left(topic)
 
     def remove(self, peer: Peer) -> list[list[bytes]]:
