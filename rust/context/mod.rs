@@ -208,6 +208,18 @@ impl<B: Buffer> Context<B> {
         self.sockets.get(key).is_some_and(Socket::fails_when_full)
     }
 
+    /// Whether a socket receives only in turn, and it is not its turn.
+    #[must_use]
+    pub fn is_out_of_turn(&self, key: SocketKey) -> bool {
+        self.sockets.get(key).is_some_and(Socket::is_out_of_turn)
+    }
+
+    /// The rule by which a socket sends one message at a time, if there is one.
+    #[must_use]
+    pub fn turn_rule(&self, key: SocketKey) -> Option<&'static str> {
+        self.sockets.get(key).and_then(Socket::turn_rule)
+    }
+
     /// Whether the socket was closed.
     #[must_use]
     pub fn is_closed_for_owner(&self, key: SocketKey) -> bool {

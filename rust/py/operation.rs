@@ -212,6 +212,11 @@ fn ready(inner: &mut Inner, key: SocketKey, side: Side) -> Step {
 }
 
 fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) -> Step {
+    if frames.len() > 1
+        && let Some(rule) = inner.context.turn_rule(key)
+    {
+        return Step::SendFailed(SendFault::Misuse(rule));
+    }
     while let Some(frame) = frames.pop_front() {
         match inner.context.try_send(key, Message::Single(frame)) {
             Ok(()) => {}

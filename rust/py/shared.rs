@@ -318,6 +318,10 @@ impl Inner {
                 let count = if count == 0 { usize::MAX } else { count };
                 self.waiters.take(key, Side::Recv, count, &mut self.to_wake);
             }
+            if self.context.is_out_of_turn(key) {
+                // What they wait for cannot come: they are to be told.
+                self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
+            }
             if self.context.take_relief(key) {
                 self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
             }

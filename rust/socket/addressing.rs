@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use super::sending::{NOT_OF_KIND, Refused};
 use super::{LinkKey, Links, SendFault, Sent, Socket};
-use crate::link::{Buffer, Message, OutOfMemory, Overflow};
+use crate::link::{Buffer, Message, OutOfMemory, Overflow, PART_OVERHEAD_BYTES};
 
 impl<B: Buffer> Socket<B> {
     /// A ROUTER's message: the first part names the peer.
@@ -101,7 +101,16 @@ impl<B: Buffer> Socket<B> {
             Ok(key) => key,
             Err(fault) => return Err((fault, message)),
         };
-        let cost = message.cost() + replier.envelope_cost();
+        let (envelope_nbytes, num_envelope) = replier.envelope_size();
+        let nbytes = message.nbytes() + envelope_nbytes;
+        let num_parts = message.parts().len() + num_envelope;
+        let cost = nbytes + num_parts * PART_OVERHEAD_BYTES;
+        if let Some(fault) = self.check_size(nbytes, num_parts) {
+            return Err((fault, message));
+        }
+        let Pattern::Reply(replier) = &mut self.pattern else {
+            return Err((NOT_OF_KIND, message));
+        };
         if links[key].link.admits(cost) {
             let reply = replier.finish(message);
             links[key].link.outbox.push(reply, cost);

@@ -112,6 +112,15 @@ impl<B: Buffer> Socket<B> {
         self.ready.iter().copied().collect()
     }
 
+    /// Whether it is not the owner's turn to receive.
+    pub(crate) fn is_out_of_turn(&self) -> bool {
+        match &self.pattern {
+            Pattern::Request(requester) => requester.is_idle(),
+            Pattern::Reply(replier) => replier.owes_reply(),
+            _ => false,
+        }
+    }
+
     /// Note whether `key` has messages to take.
     pub(crate) fn set_ready(&mut self, links: &mut Links<B>, key: LinkKey, is_ready: bool) {
         let peer = &mut links[key];

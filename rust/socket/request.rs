@@ -5,8 +5,8 @@ use super::fault::{RecvFault, SendFault};
 use super::sending::Refused;
 use crate::link::{Buffer, Message};
 
-const REQ_TURN: &str = "a REQ sends and receives in turn";
-const REP_TURN: &str = "a REP receives and sends in turn";
+pub(super) const REQ_TURN: &str = "a REQ sends and receives in turn";
+pub(super) const REP_TURN: &str = "a REP receives and sends in turn";
 
 /// Where a REQ stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,11 @@ impl Requester {
         }
     }
 
+    /// Whether there is no request that a reply could come to.
+    pub(super) fn is_idle(&self) -> bool {
+        self.turn == Turn::Send
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.turn, Turn::Lost(_))
     }
@@ -195,10 +200,10 @@ impl<B: Buffer> Replier<B> {
         }
     }
 
-    /// Bytes that the envelope adds to the cost of a reply.
-    pub(super) fn envelope_cost(&self) -> usize {
-        let cost = |part: &B| part.as_ref().len() + crate::link::PART_OVERHEAD_BYTES;
-        self.current.iter().flat_map(|(_, envelope)| envelope).map(cost).sum()
+    /// Bytes and parts that the envelope adds to a reply.
+    pub(super) fn envelope_size(&self) -> (usize, usize) {
+        let envelope = self.current.as_ref().map_or(&[][..], |(_, envelope)| envelope);
+        (envelope.iter().map(|part| part.as_ref().len()).sum(), envelope.len())
     }
 
     /// End the turn: the reply as it goes to who asked.

@@ -1,6 +1,7 @@
 //! Who gets a message.
 
 use super::pattern::Pattern;
+use super::request::{REP_TURN, REQ_TURN};
 use super::{LinkKey, Links, Peer, SendFault, Socket, State};
 use crate::link::{Buffer, Message, Overflow};
 use crate::zmtp::SocketType;
@@ -54,6 +55,15 @@ impl<B: Buffer> Socket<B> {
         }
     }
 
+    /// The rule by which each message waits for another to be received, if there is one.
+    pub(crate) fn turn_rule(&self) -> Option<&'static str> {
+        match &self.pattern {
+            Pattern::Request(_) if !self.options.req_relaxed => Some(REQ_TURN),
+            Pattern::Reply(_) => Some(REP_TURN),
+            _ => None,
+        }
+    }
+
     /// Accept a message that goes before all others that are not begun.
     pub(crate) fn send_urgent(
         &mut self,
@@ -75,15 +85,21 @@ impl<B: Buffer> Socket<B> {
 
     #[inline]
     fn check(&self, message: &Message<B>) -> Option<SendFault> {
-        let max_parts = self.options.max_parts as u64;
-        let max_nbytes = self.options.max_message_bytes;
-        let num_parts = message.parts().len() as u64;
-        let nbytes = message.nbytes() as u64;
         if self.state != State::Open {
             Some(SendFault::Closed)
         } else if !self.kind.sends() {
             Some(SendFault::Misuse(cannot_send(self.kind)))
-        } else if nbytes > max_nbytes {
+        } else {
+            self.check_size(message.nbytes(), message.parts().len())
+        }
+    }
+
+    #[inline]
+    pub(super) fn check_size(&self, nbytes: usize, num_parts: usize) -> Option<SendFault> {
+        let max_parts = self.options.max_parts as u64;
+        let max_nbytes = self.options.max_message_bytes;
+        let (nbytes, num_parts) = (nbytes as u64, num_parts as u64);
+        if nbytes > max_nbytes {
             Some(SendFault::TooLarge { size: nbytes, limit: max_nbytes, unit: "bytes" })
         } else if num_parts > max_parts {
             Some(SendFault::TooLarge { size: num_parts, limit: max_parts, unit: "parts" })
@@ -221,6 +237,9 @@ impl<B: Buffer> Socket<B> {
             return Err((fault, message));
         }
         let wrapped = requester.wrap(message)?;
+        if let Some(fault) = self.check_size(wrapped.nbytes(), wrapped.parts().len()) {
+            return Err((fault, requester.unwrap(wrapped)));
+        }
         let cost = wrapped.cost();
         let place = self.place(links, cost);
         let Pattern::Request(requester) = &mut self.pattern else {
