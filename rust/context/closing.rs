@@ -27,6 +27,7 @@ impl<B: Buffer> Context<B> {
         }
         self.sockets[key].watcher.end();
         self.stop_receiving(key);
+        self.finish_partners(key);
         self.flush();
         self.wake(key);
         let is_lingering = |socket: &Socket<B>| socket.state == State::Lingering;
@@ -107,7 +108,9 @@ impl<B: Buffer> Context<B> {
         if socket.state != State::Lingering || socket.is_ending || !socket.backlog_is_empty() {
             return;
         }
-        if socket.up().iter().any(|&link| !self.links[link].link.is_flushed()) {
+        let is_busy =
+            |link: &LinkKey| !self.links[*link].link.is_flushed() && !self.leads_nowhere(*link);
+        if socket.up().iter().any(is_busy) {
             return;
         }
         // NB: ending a link asks again whether the socket is done: one level, not thousands.
@@ -176,6 +179,7 @@ impl<B: Buffer> Context<B> {
         if socket.state != State::Lingering {
             return;
         }
+        socket.lose_all(&mut self.links);
         socket.state = State::Closed;
         let timer = socket.linger_timer.take();
         self.timers.cancel(timer);

@@ -2,7 +2,9 @@
 
 use super::Context;
 use crate::link::{Buffer, Closed, Link, Message, Origin, Written};
-use crate::socket::{ConnectorKey, EventKind, LinkKey, ListenerKey, Peer, PeerFault, SocketKey};
+use crate::socket::{
+    ConnectorKey, EventKind, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
+};
 use crate::zmtp::{self, Error};
 
 impl<B: Buffer> Context<B> {
@@ -95,6 +97,23 @@ impl<B: Buffer> Context<B> {
         key
     }
 
+    /// Whether a link leads to a socket of this context that takes nothing any more.
+    pub(super) fn leads_nowhere(&self, key: LinkKey) -> bool {
+        let twin = self.links[key].twin.and_then(|twin| self.links.get(twin));
+        twin.is_some_and(|twin| self.sockets[twin.socket].state() != State::Open)
+    }
+
+    /// Let the sockets of this context that are linked to `key`, which was closed, end if
+    /// they linger for its sake only.
+    pub(super) fn finish_partners(&mut self, key: SocketKey) {
+        for link in self.sockets[key].links.clone() {
+            let twin = self.links.get(link).and_then(|peer| peer.twin);
+            if let Some(twin) = twin.and_then(|twin| self.links.get(twin)) {
+                self.finish_if_done(twin.socket);
+            }
+        }
+    }
+
     /// Move what `from` has queued to its other half `to`, as far as there is room.
     pub(super) fn transfer(&mut self, from: LinkKey, to: LinkKey) {
         loop {
@@ -104,15 +123,23 @@ impl<B: Buffer> Context<B> {
             if !sender.is_announced || !receiver.is_announced {
                 return;
             }
+            let target = &self.sockets[receiver.socket];
+            if target.state() != State::Open {
+                return;
+            }
+            // What may end the link is judged before the next message leaves its queue.
+            let mut batch = if target.judges_peers() { 1 } else { usize::MAX };
             let mut written = Written::default();
             let mut too_large = None;
-            while receiver.link.has_inbox_room()
+            while batch > 0
+                && receiver.link.has_inbox_room()
                 && let Some(message) = sender.link.outbox.pop()
             {
                 too_large = check_limits(&receiver.link, &message).err();
                 if too_large.is_some() {
                     break;
                 }
+                batch -= 1;
                 written.num_messages += 1;
                 written.nbytes += message.nbytes() as u64;
                 receiver.link.accept(message);

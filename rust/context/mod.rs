@@ -192,7 +192,7 @@ impl<B: Buffer> Context<B> {
     #[must_use]
     pub fn is_readable(&self, key: SocketKey) -> bool {
         let socket = self.sockets.get(key);
-        socket.is_none_or(|socket| socket.state != State::Open || socket.is_readable())
+        socket.is_none_or(|socket| socket.state != State::Open || socket.answers_recv())
     }
 
     /// Whether a small message would be accepted, or refused for good, at once.
@@ -206,12 +206,6 @@ impl<B: Buffer> Context<B> {
     #[must_use]
     pub fn fails_when_full(&self, key: SocketKey) -> bool {
         self.sockets.get(key).is_some_and(Socket::fails_when_full)
-    }
-
-    /// Whether a socket receives only in turn, and it is not its turn.
-    #[must_use]
-    pub fn is_out_of_turn(&self, key: SocketKey) -> bool {
-        self.sockets.get(key).is_some_and(Socket::is_out_of_turn)
     }
 
     /// The rule by which a socket sends one message at a time, if there is one.
@@ -272,6 +266,7 @@ impl<B: Buffer> Context<B> {
         if let Some(socket) = self.sockets.get_mut(key) {
             socket.has_relief = true;
             socket.is_starved = false;
+            socket.is_urgently_starved = false;
             self.wake(key);
         }
     }

@@ -202,7 +202,10 @@ impl<B: Buffer> Context<B> {
         socket.resume_sifting();
         for link in socket.links.clone() {
             self.deliver_or_end(link);
-            self.watch(link);
+            match self.links.get(link).and_then(|peer| peer.twin) {
+                Some(twin) => self.transfer(twin, link),
+                None => self.watch(link),
+            }
         }
     }
 

@@ -108,6 +108,31 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.queue.push_back(message);
     }
 
+    /// Whether a message of `extra` bytes may be taken; urgent ones do not count.
+    #[inline]
+    pub(crate) fn admits(&self, marks: &Marks, extra: usize) -> bool {
+        let len = self.queue.len() - self.urgent.len();
+        marks.admit(len, self.cost - self.urgent_cost, extra)
+    }
+
+    /// Whether a sender that waits for room should go on.
+    #[inline]
+    pub(crate) fn is_low(&self, marks: &Marks) -> bool {
+        let len = self.queue.len() - self.urgent.len();
+        marks.is_low(len, self.cost - self.urgent_cost)
+    }
+
+    /// Whether the messages that are not urgent are no more than the mark says.
+    pub(crate) fn is_within(&self, marks: &Marks) -> bool {
+        let len = self.queue.len() - self.urgent.len();
+        len <= marks.messages && self.cost - self.urgent_cost <= marks.nbytes
+    }
+
+    /// Whether one that waits for room for an urgent message should.
+    pub(crate) fn is_low_on_urgent(&self, marks: &Marks) -> bool {
+        marks.is_low(self.urgent.len(), self.urgent_cost)
+    }
+
     /// Whether an urgent message of `extra` bytes may be taken: only others of its kind
     /// count.
     pub(crate) fn admits_urgent(&self, marks: &Marks, extra: usize) -> bool {
@@ -156,14 +181,36 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         dropped.is_some()
     }
 
-    /// Put messages back in front, in their order.
-    pub(crate) fn unshift_all(&mut self, messages: VecDeque<Message<B>>) {
-        self.urgent.start += messages.len();
-        self.urgent.end += messages.len();
-        self.cost += messages.iter().map(Message::cost).sum::<usize>();
-        for message in messages.into_iter().rev() {
+    /// Whether the next message is an urgent one.
+    pub(crate) fn starts_urgent(&self) -> bool {
+        self.urgent.contains(&0)
+    }
+
+    /// Take over what `other` has not written, before what is here: urgent messages among
+    /// urgent ones, the others among the others. Nothing here is begun.
+    pub(crate) fn absorb(&mut self, other: &mut Self) {
+        let urgent = other.urgent.clone();
+        let mut others = other.take_all();
+        let urgent: Vec<_> = others.drain(urgent).collect();
+        let urgent_cost: usize = urgent.iter().map(Message::cost).sum();
+        self.cost += urgent_cost + others.iter().map(Message::cost).sum::<usize>();
+        self.urgent_cost += urgent_cost;
+        let mut behind = self.queue.split_off(self.urgent.end);
+        self.urgent.end += urgent.len();
+        for message in urgent.into_iter().rev() {
             self.queue.push_front(message);
         }
+        self.queue.append(&mut others);
+        self.queue.append(&mut behind);
+    }
+
+    /// Put back the message that was popped.
+    pub(crate) fn unpop(&mut self, message: Message<B>, is_urgent: bool) {
+        let cost = message.cost();
+        self.cost += cost;
+        self.queue.push_front(message);
+        self.urgent.end += usize::from(is_urgent);
+        self.urgent_cost += if is_urgent { cost } else { 0 };
     }
 
     /// Give away all that is not written to its end.

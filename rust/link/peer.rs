@@ -34,8 +34,10 @@ pub struct LinkOptions {
     pub kind: SocketType,
     pub routing_id: Vec<u8>,
     pub limits: Limits,
-    /// Of messages to be sent.
+    /// Of messages to be sent, less the urgent ones.
     pub outbox: Marks,
+    /// Of urgent messages to be sent.
+    pub urgent: Marks,
     /// Of messages received.
     pub inbox: Marks,
     /// What becomes of received messages beyond their marks; with [`Overflow::Wait`] the
@@ -201,12 +203,12 @@ impl<B: Buffer> Link<B> {
     /// Whether a message fits between the marks.
     #[inline]
     pub(crate) fn admits(&self, cost: usize) -> bool {
-        self.options.outbox.admit(self.outbox.len(), self.outbox.cost(), cost)
+        self.outbox.admits(&self.options.outbox, cost)
     }
 
     /// Whether an urgent one does.
     pub(crate) fn admits_urgent(&self, cost: usize) -> bool {
-        self.outbox.admits_urgent(&self.options.outbox, cost)
+        self.outbox.admits_urgent(&self.options.urgent, cost)
     }
 
     /// Queue a message; if it does not fit, drop the oldest ones until it does, or none is
@@ -221,7 +223,11 @@ impl<B: Buffer> Link<B> {
     }
 
     pub(crate) fn is_low(&self) -> bool {
-        self.options.outbox.is_low(self.outbox.len(), self.outbox.cost())
+        self.outbox.is_low(&self.options.outbox)
+    }
+
+    pub(crate) fn is_low_on_urgent(&self) -> bool {
+        self.outbox.is_low_on_urgent(&self.options.urgent)
     }
 
     /// Whether all that was to be written is.

@@ -71,6 +71,9 @@ pub(super) fn from_send(py: Python<'_>, fault: SendFault) -> PyErr {
         SendFault::NoRoute(id) => make(py, "PeerLostError", (to_hex(&id),)),
         SendFault::PeerLost(endpoint) => make(py, "PeerLostError", (endpoint,)),
         SendFault::Misuse(text) => misuse(py, text),
+        SendFault::NeverUrgent(kind) => {
+            misuse(py, &format!("a {} sends no urgent messages", kind.name()))
+        }
         SendFault::Closed => closed(py, "socket"),
         SendFault::TopicTooLong { nbytes } => from_topic(py, TopicFault::TooLong { nbytes }),
         SendFault::OutOfMemory => PyMemoryError::new_err(()),

@@ -314,13 +314,9 @@ impl Inner {
         for key in woken.drain(..) {
             if self.context.is_readable(key) {
                 let count = self.context.num_readable(key);
-                // A closed socket has nothing to take, and all must hear of it.
+                // Where there is nothing to take, all must hear why.
                 let count = if count == 0 { usize::MAX } else { count };
                 self.waiters.take(key, Side::Recv, count, &mut self.to_wake);
-            }
-            if self.context.is_out_of_turn(key) {
-                // What they wait for cannot come: they are to be told.
-                self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
             }
             if self.context.take_relief(key) {
                 self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);

@@ -84,8 +84,9 @@ impl<B: Buffer> Socket<B> {
             links[key].link.outbox.push_urgent(message, cost);
             return Ok(Sent::Queued(key));
         }
-        links[key].is_wanted = true;
-        Err((self.full(), message))
+        links[key].is_urgently_wanted = true;
+        self.is_urgently_starved = true;
+        Err((self.unflushed(), message))
     }
 
     /// A REP's message: it goes to who asked.

@@ -22,6 +22,8 @@ pub enum SendFault {
     PeerLost(String),
     /// The type of the socket does not allow it, or not in this turn.
     Misuse(&'static str),
+    /// A socket of this type sends no urgent messages.
+    NeverUrgent(SocketType),
     Closed,
     /// An XSUB's message is a subscription to a topic of so many bytes.
     TopicTooLong {

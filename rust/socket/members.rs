@@ -76,19 +76,20 @@ impl<B: Buffer> Socket<B> {
         self.counters.num_disconnected += 1;
         let peer = &mut links[key];
         peer.is_up = false;
-        let unsent = peer.link.outbox.take_all();
+        let has_unsent = !peer.link.outbox.is_empty();
         match &mut self.pattern {
             Pattern::Route(routes) => routes.remove(peer.link.peer_routing_id(), key),
             Pattern::Publish(publisher) => publisher.remove(key),
             Pattern::Reply(replier) => replier.link_lost(key, &peer.endpoint),
-            Pattern::Request(requester) if !unsent.is_empty() => requester.take_back(key),
+            Pattern::Request(requester) if has_unsent => requester.take_back(key),
             _ => {}
         }
         if self.is_shared() {
-            self.backlog.unshift_all(unsent);
+            self.backlog.absorb(&mut peer.link.outbox);
             self.trim_backlog();
         } else {
             let id = peer.link.peer_routing_id().to_vec();
+            let unsent = peer.link.outbox.take_all();
             self.lose_each(&id, unsent);
         }
     }
@@ -105,10 +106,7 @@ impl<B: Buffer> Socket<B> {
         }
         let marks = self.marks;
         let backlog = &mut self.backlog;
-        while backlog.len() > marks.messages || backlog.cost() > marks.nbytes {
-            if backlog.len() == 1 || !backlog.drop_oldest() {
-                break;
-            }
+        while backlog.len() > 1 && !backlog.is_within(&marks) && backlog.drop_oldest() {
             self.counters.num_dropped += 1;
         }
     }
@@ -162,10 +160,18 @@ impl<B: Buffer> Socket<B> {
     /// Move what waits in the backlog to links with room, in order; return which.
     pub(crate) fn spill(&mut self, links: &mut Links<B>) -> Vec<LinkKey> {
         let mut touched = Vec::new();
-        while let Some(message) = self.backlog.pop() {
+        loop {
+            let is_urgent = self.backlog.starts_urgent();
+            let Some(message) = self.backlog.pop() else {
+                break;
+            };
             let cost = message.cost();
-            let Some(key) = self.next_with_room(links, |peer| peer.link.admits(cost)) else {
-                self.backlog.unshift_all(VecDeque::from([message]));
+            let found = self.next_with_room(links, |peer| match is_urgent {
+                true => peer.link.admits_urgent(cost),
+                false => peer.link.admits(cost),
+            });
+            let Some(key) = found else {
+                self.backlog.unpop(message, is_urgent);
                 break;
             };
             // An earlier request that nobody waits for any more may go before the last.
@@ -174,7 +180,12 @@ impl<B: Buffer> Socket<B> {
             {
                 requester.assign(key);
             }
-            links[key].link.outbox.push(message, cost);
+            let outbox = &mut links[key].link.outbox;
+            if is_urgent {
+                outbox.push_urgent(message, cost);
+            } else {
+                outbox.push(message, cost);
+            }
             if !touched.contains(&key) {
                 touched.push(key);
             }
@@ -185,19 +196,31 @@ impl<B: Buffer> Socket<B> {
     /// Whether `key`, which wrote something, has made room for those who wait.
     pub(crate) fn makes_room(&self, links: &mut Links<B>, key: LinkKey) -> bool {
         if self.is_shared() {
-            let is_low = if self.up.is_empty() {
-                self.marks.is_low(self.backlog.len(), self.backlog.cost())
-            } else {
-                self.backlog.is_empty() && self.up.iter().any(|&key| links[key].link.is_low())
-            };
-            return self.is_starved && is_low;
+            return self.is_starved && self.is_low(links)
+                || self.is_urgently_starved && self.is_low_on_urgent(links);
         }
         let Some(peer) = links.get_mut(key) else {
             return false;
         };
         let is_relief = peer.is_wanted && peer.link.is_low();
+        let is_urgent_relief = peer.is_urgently_wanted && peer.link.is_low_on_urgent();
         peer.is_wanted &= !is_relief;
-        is_relief
+        peer.is_urgently_wanted &= !is_urgent_relief;
+        is_relief || is_urgent_relief
+    }
+
+    fn is_low(&self, links: &Links<B>) -> bool {
+        if self.up.is_empty() {
+            return self.backlog.is_low(&self.marks);
+        }
+        self.backlog.is_empty() && self.up.iter().any(|&key| links[key].link.is_low())
+    }
+
+    fn is_low_on_urgent(&self, links: &Links<B>) -> bool {
+        if self.up.is_empty() {
+            return self.backlog.is_low_on_urgent(&self.options.marks());
+        }
+        self.up.iter().any(|&key| links[key].link.is_low_on_urgent())
     }
 
     /// Note that somebody waits for room wherever there is none.
@@ -213,25 +236,24 @@ impl<B: Buffer> Socket<B> {
     /// one that was not, not before much of what is queued has gone.
     pub(crate) fn can_send(&self, links: &Links<B>) -> bool {
         if !self.kind.sends() {
-            return false;
+            // It is refused at once.
+            return true;
         }
         let has_room = |key: &LinkKey| !self.is_starved && links[*key].link.admits(0);
         let is_strict = self.overflow == Overflow::Wait && !self.fails_when_full();
         match &self.pattern {
             Pattern::Route(_) => true,
-            Pattern::Reply(replier) if is_strict => match replier.current() {
-                Some(key) => links[key].link.admits(0),
-                None => replier.owes_reply(),
+            Pattern::Reply(replier) => match replier.current() {
+                Some(key) => !is_strict || links[key].link.admits(0),
+                None => true,
             },
-            Pattern::Reply(replier) => replier.owes_reply(),
-            Pattern::Request(requester) if !requester.may_send() => false,
+            Pattern::Request(requester) if !requester.may_send() => true,
             Pattern::Publish(_) | Pattern::Subscribe(_) => {
                 !is_strict || self.up.iter().all(has_room)
             }
             Pattern::Pipe | Pattern::Request(_) if !is_strict => true,
             Pattern::Pipe | Pattern::Request(_) if self.up.is_empty() => {
-                let backlog = &self.backlog;
-                !self.options.immediate && self.marks.admit(backlog.len(), backlog.cost(), 0)
+                !self.options.immediate && self.backlog.admits(&self.marks, 0)
             }
             Pattern::Pipe | Pattern::Request(_) => {
                 self.backlog.is_empty() && self.up.iter().any(has_room)

@@ -37,6 +37,8 @@ pub struct Peer<B: Buffer> {
     pub(crate) is_dirty: bool,
     /// A sender waits until it has room.
     pub(crate) is_wanted: bool,
+    /// The sender of an urgent message does.
+    pub(crate) is_urgently_wanted: bool,
     /// The other half of a link within the context.
     pub(crate) twin: Option<LinkKey>,
     /// What the poller was told to watch: readable, writable.
@@ -79,6 +81,7 @@ impl<B: Buffer> Peer<B> {
             is_ready: false,
             is_dirty: false,
             is_wanted: false,
+            is_urgently_wanted: false,
             twin: None,
             watched: (false, false),
             timer: None,

@@ -95,15 +95,14 @@ impl<B: Buffer> Socket<B> {
         queued.sum::<usize>() + self.num_notices()
     }
 
-    /// Whether there is a message to take, or a loss to be told.
-    pub(crate) fn is_readable(&self) -> bool {
-        if !self.ready.is_empty() {
+    /// Whether [`Self::recv`] would give a message, or tell why none can come.
+    pub(crate) fn answers_recv(&self) -> bool {
+        if !self.ready.is_empty() || self.is_out_of_turn() || !self.kind.receives() {
             return true;
         }
         match &self.pattern {
             Pattern::Request(requester) => requester.is_lost(),
-            Pattern::Publish(publisher) => publisher.num_notices() > 0,
-            _ => false,
+            _ => self.num_notices() > 0,
         }
     }
 
@@ -112,8 +111,13 @@ impl<B: Buffer> Socket<B> {
         self.ready.iter().copied().collect()
     }
 
+    /// Whether a message of a peer can be so wrong that it ends the link.
+    pub(crate) fn judges_peers(&self) -> bool {
+        matches!(self.pattern, Pattern::Reply(_) | Pattern::Publish(_))
+    }
+
     /// Whether it is not the owner's turn to receive.
-    pub(crate) fn is_out_of_turn(&self) -> bool {
+    fn is_out_of_turn(&self) -> bool {
         match &self.pattern {
             Pattern::Request(requester) => requester.is_idle(),
             Pattern::Reply(replier) => replier.owes_reply(),

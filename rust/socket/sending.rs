@@ -76,10 +76,7 @@ impl<B: Buffer> Socket<B> {
         match &self.pattern {
             Pattern::Pipe => self.distribute_urgent(links, message),
             Pattern::Route(_) => self.send_routed(links, message, true),
-            _ => {
-                let text = "only PAIR, PUSH, DEALER and ROUTER send urgent messages";
-                Err((SendFault::Misuse(text), message))
-            }
+            _ => Err((SendFault::NeverUrgent(self.kind), message)),
         }
     }
 
@@ -120,7 +117,7 @@ impl<B: Buffer> Socket<B> {
             None if self.may_drop_unflushed(links, &self.up, cost) => {
                 Err((self.unflushed(), message))
             }
-            None if self.overflow == Overflow::DropNew => {
+            None if self.overflow != Overflow::Wait => {
                 self.counters.num_dropped += 1;
                 Ok(Sent::Dropped)
             }
@@ -138,7 +135,7 @@ impl<B: Buffer> Socket<B> {
         }
         let drops_old = self.overflow == Overflow::DropOld;
         if self.up.is_empty() {
-            let fits = self.marks.admit(self.backlog.len(), self.backlog.cost(), cost);
+            let fits = self.backlog.admits(&self.marks, cost);
             return (!self.options.immediate && (fits || drops_old)).then_some(Place::Backlog);
         }
         if !drops_old || self.may_drop_unflushed(links, &self.up, cost) {
@@ -166,7 +163,7 @@ impl<B: Buffer> Socket<B> {
             Place::Backlog => {
                 let marks = self.marks;
                 let backlog = &mut self.backlog;
-                while !marks.admit(backlog.len(), backlog.cost(), cost) && backlog.drop_oldest() {
+                while !backlog.admits(&marks, cost) && backlog.drop_oldest() {
                     self.counters.num_dropped += 1;
                 }
                 backlog.push(message, cost);
@@ -221,11 +218,12 @@ impl<B: Buffer> Socket<B> {
             return Ok(Sent::Queued(key));
         }
         let may_wait = self.up.is_empty() && !self.options.immediate;
-        if may_wait && self.backlog.admits_urgent(&self.marks, cost) {
+        if may_wait && self.backlog.admits_urgent(&self.options.marks(), cost) {
             self.backlog.push_urgent(message, cost);
             return Ok(Sent::Waiting);
         }
-        Err((self.full(), message))
+        self.is_urgently_starved = true;
+        Err((self.unflushed(), message))
     }
 
     /// A REQ's message: one peer gets it, and nobody else may answer.

@@ -44,6 +44,8 @@ pub struct Socket<B: Buffer> {
     pub(crate) watcher: Watcher,
     /// A sender found no room since the last time that there was some.
     pub(crate) is_starved: bool,
+    /// So did the sender of an urgent message.
+    pub(crate) is_urgently_starved: bool,
     /// Senders that wait should try again.
     pub(crate) has_relief: bool,
     pub(super) up: Vec<LinkKey>,
@@ -78,6 +80,7 @@ impl<B: Buffer> Socket<B> {
             is_woken: false,
             watcher: Watcher::default(),
             is_starved: false,
+            is_urgently_starved: false,
             has_relief: false,
             up: Vec::new(),
             turn: 0,
@@ -127,6 +130,7 @@ impl<B: Buffer> Socket<B> {
             routing_id: self.options.routing_id.clone(),
             limits: self.options.limits(),
             outbox: self.marks,
+            urgent: self.options.marks(),
             inbox,
             overflow,
         }
