@@ -105,7 +105,11 @@ impl<B: Buffer> Context<B> {
         let Some(socket) = self.sockets.get(key) else {
             return;
         };
-        if socket.state != State::Lingering || socket.is_ending || !socket.backlog_is_empty() {
+        if socket.state != State::Lingering || socket.is_ending {
+            return;
+        }
+        let may_have_peers = !socket.connectors.is_empty() || !socket.links.is_empty();
+        if !socket.backlog_is_empty() && may_have_peers {
             return;
         }
         let is_busy =
