@@ -220,7 +220,8 @@ class Socket:
     sends to a peer that keeps up should now and then `await asyncio.sleep(0)`.
 
     An accepted message is sent by the running loop, by `run_once`, or by any blocking
-    call of the same context; no thread does it behind your back.
+    call of the same context; no thread does it behind your back, but the context's own
+    where it was made with `io_thread`.
 
     Each call raises `ClosedError` once the socket or its context is closed.
     """
@@ -385,14 +386,23 @@ class Socket:
         """Take what is there, waiting at most `timeout` seconds for the first."""
     @property
     def readable(self) -> bool:
-        """Whether a receive would give a message or an error at once."""
+        """Whether a receive would end at once, with a message or refused.
+
+        True of what is refused for good or out of turn: a PUSH or PUB, a REQ without a
+        request, a REP that owes a reply, a closed socket.
+        """
     @property
     def writable(self) -> bool:
-        """Whether a small message would be accepted, or refused, at once."""
+        """Whether the send of a small message would end at once, taken or refused.
+
+        True of what is refused for good or out of turn: a PULL or SUB, a REQ that waits
+        for a reply, a REP without a request, a closed socket. Of a ROUTER it is always
+        true, whichever of its peers is full.
+        """
     def wait_readable(self) -> Awaitable[None]:
-        """Wait until `readable`; takes nothing."""
+        """Wait until `readable`; takes nothing. A closed one raises `ClosedError`."""
     def wait_writable(self) -> Awaitable[None]:
-        """Wait until `writable`; takes nothing."""
+        """Wait until `writable`; takes nothing. A closed one raises `ClosedError`."""
     def subscribe(self, prefix: _Data) -> None:
         """Take messages whose first part starts with `prefix`; b"" for all.
 

@@ -1,4 +1,5 @@
-//! PINGs, and what tells that a peer is alive. Reading costs it two flags and no clock.
+//! PINGs, and what tells that a peer is alive (docs/wire.md, "Heartbeats"). Reading costs
+//! it two flags and no clock.
 
 use std::time::Duration;
 

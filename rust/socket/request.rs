@@ -1,4 +1,5 @@
-//! The turns of REQ and REP, and the envelope between them (RFC 28/REQREP).
+//! The turns of REQ and REP, and the envelope between them (docs/wire.md, "Envelopes";
+//! RFC 28/REQREP).
 
 use super::LinkKey;
 use super::fault::{RecvFault, SendFault};

@@ -1,4 +1,5 @@
-//! A publisher's table: which peer asked for which topics, and who gets a message.
+//! A publisher's table: which peer asked for which topics, and who gets a message
+//! (docs/wire.md, "Subscriptions").
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;

@@ -1,4 +1,5 @@
-//! Commands: READY, ERROR, PING, PONG, SUBSCRIBE and CANCEL (ZMTP 3.1, "Commands").
+//! Commands: READY, ERROR, PING, PONG, SUBSCRIBE and CANCEL (docs/wire.md,
+//! "Commands").
 
 use super::{Error, SocketType, encode_header};
 

@@ -1,4 +1,4 @@
-//! Frame headers: flags and length (ZMTP 3.1, "Framing").
+//! Frame headers: flags and length (docs/wire.md, "Frames").
 
 const MORE: u8 = 0b001;
 const LONG: u8 = 0b010;

@@ -1,12 +1,4 @@
-//! The 64 bytes that open a connection (ZMTP 3.1, "The greeting").
-//!
-//! | offset | size | meaning |
-//! | --- | --- | --- |
-//! | 0 | 10 | signature: 0xFF, 8 bytes that are ignored, 0x7F |
-//! | 10 | 2 | version: major 3, minor |
-//! | 12 | 20 | mechanism, ASCII, padded with zeros |
-//! | 32 | 1 | as-server |
-//! | 33 | 31 | filler |
+//! The 64 bytes that open a connection (docs/wire.md, "Greeting").
 
 use super::{Error, Role};
 

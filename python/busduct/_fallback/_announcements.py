@@ -1,4 +1,4 @@
-"""Subscriptions that a peer is still to be told of."""
+"""Subscriptions that a peer is still to be told of (docs/wire.md, "Subscriptions")."""
 
 __all__ = ["Announcements"]
 

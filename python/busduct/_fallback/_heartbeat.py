@@ -1,4 +1,4 @@
-"""PINGs to a peer, and the bounds on how long it may be silent."""
+"""PINGs to a peer, and the bounds on its silence (docs/wire.md, "Heartbeats")."""
 
 import time
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Questions and their answers, in turn: REQ."""
+"""Questions and their answers, in turn: REQ (docs/wire.md, "Envelopes")."""
 
 import random
 from dataclasses import dataclass

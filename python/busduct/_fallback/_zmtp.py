@@ -1,4 +1,7 @@
-"""Encode and parse greetings, commands and frames of ZMTP 3.1 (RFC 37); no I/O."""
+"""Encode and parse greetings, commands and frames of ZMTP 3.1; no I/O.
+
+Their bytes are in docs/wire.md, "Greeting", "Frames" and "Commands".
+"""
 
 from collections.abc import Sequence
 from typing import Final
