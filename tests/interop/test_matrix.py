@@ -100,7 +100,7 @@ def check_refusals(sock: End, kind: str) -> set[str]:
     texts = {
         wrong: f"socket type {kind} does not speak with {wrong}; " for wrong in KINDS
     }
-    refused = set()
+    refused: set[str] = set()
     for error in sock.recent_errors():
         assert isinstance(error, RemoteProtocolError)
         text = str(error)
