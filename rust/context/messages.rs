@@ -33,10 +33,25 @@ impl<B: Buffer> Context<B> {
         key: SocketKey,
         message: Message<B>,
     ) -> Result<(), (SendFault, Message<B>)> {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Err((SendFault::Closed, message));
+        };
+        match socket.send_plain(&mut self.links, message) {
+            Ok(link) => {
+                self.note_queued(link);
+                Ok(())
+            }
+            Err(message) => self.try_send_other(key, message),
+        }
+    }
+
+    fn try_send_other(
+        &mut self,
+        key: SocketKey,
+        message: Message<B>,
+    ) -> Result<(), (SendFault, Message<B>)> {
         let socket = self.sockets.get(key);
-        if let Some(socket) = socket
-            && let Some((subscribe, topic)) = socket.as_subscription(&message)
-        {
+        if let Some((subscribe, topic)) = socket.and_then(|s| s.as_subscription(&message)) {
             return self.send_subscription(key, subscribe, &topic, message);
         }
         self.submit(key, message, Socket::send)
@@ -55,7 +70,6 @@ impl<B: Buffer> Context<B> {
         self.submit(key, message, Socket::send_urgent)
     }
 
-    #[inline]
     fn submit(
         &mut self,
         key: SocketKey,
@@ -174,6 +188,15 @@ impl<B: Buffer> Context<B> {
     #[inline]
     pub fn try_recv(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
         let socket = self.sockets.get_mut(key).ok_or(RecvFault::Closed)?;
+        if let Some((message, link)) = socket.recv_plain(&mut self.links) {
+            self.after_recv(key, link);
+            return Ok(Some(message));
+        }
+        self.try_recv_other(key)
+    }
+
+    fn try_recv_other(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
+        let socket = self.sockets.get_mut(key).ok_or(RecvFault::Closed)?;
         if socket.state != State::Open {
             return Err(RecvFault::Closed);
         }
@@ -199,7 +222,6 @@ impl<B: Buffer> Context<B> {
         Ok(Some(message))
     }
 
-    #[inline]
     fn note_taken(&mut self, key: SocketKey, link: Option<LinkKey>) {
         match link {
             Some(link) => self.after_recv(key, link),

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{Buffer, Closed, Filling, Item, Link, Message, Overflow, Phase};
+use super::{Buffer, Closed, Filling, Item, Link, Message, Overflow, PART_OVERHEAD_BYTES, Phase};
 use crate::zmtp::{Command, Error, SocketType, encode_pong};
 
 /// A frame of which at least this much is missing is read straight into its buffer.
@@ -100,9 +100,10 @@ impl<B: Buffer> Link<B> {
     /// Take a message in, or drop one where there are too many.
     #[inline]
     pub(crate) fn accept(&mut self, message: Message<B>) {
+        let nbytes = message.nbytes();
+        let cost = nbytes + message.parts().len() * PART_OVERHEAD_BYTES;
         self.received.0 += 1;
-        self.received.1 += message.nbytes() as u64;
-        let cost = message.cost();
+        self.received.1 += nbytes as u64;
         if self.options.overflow != Overflow::Wait && !self.make_inbox_room(cost) {
             return;
         }

@@ -4,7 +4,7 @@ use super::addressing::addressed;
 use super::pattern::Pattern;
 use super::publisher::{Received, is_subscription};
 use super::request::Replier;
-use super::{LinkKey, Links, Peer, RecvFault, Socket};
+use super::{LinkKey, Links, Peer, RecvFault, Socket, State};
 use crate::link::{Buffer, Message};
 use crate::zmtp::{Error, SocketType};
 
@@ -12,8 +12,27 @@ use crate::zmtp::{Error, SocketType};
 pub(crate) type Delivery<B> = (Message<B>, Option<LinkKey>);
 
 impl<B: Buffer> Socket<B> {
-    /// Take the next message: each peer that has some gets its turn.
+    /// Take the next message of a socket that gives them as they came; for all else, and
+    /// when there is none, there is [`Self::recv`].
     #[inline]
+    pub(crate) fn recv_plain(&mut self, links: &mut Links<B>) -> Option<(Message<B>, LinkKey)> {
+        if !self.is_plain_receiver || self.state != State::Open {
+            return None;
+        }
+        self.next(links)
+    }
+
+    #[inline]
+    fn next(&mut self, links: &mut Links<B>) -> Option<(Message<B>, LinkKey)> {
+        let &key = self.ready.front()?;
+        let message = links[key].link.pop()?;
+        if self.ready.len() > 1 {
+            self.ready.rotate_left(1);
+        }
+        Some((message, key))
+    }
+
+    /// Take the next message: each peer that has some gets its turn.
     pub(crate) fn recv(&mut self, links: &mut Links<B>) -> Result<Option<Delivery<B>>, RecvFault> {
         self.check_recv()?;
         if let Pattern::Publish(publisher) = &mut self.pattern
@@ -21,19 +40,12 @@ impl<B: Buffer> Socket<B> {
         {
             return Ok(Some((notice, None)));
         }
-        let Some(&key) = self.ready.front() else {
+        let Some((message, key)) = self.next(links) else {
             return Ok(None);
         };
-        let peer = &mut links[key];
-        let link = &mut peer.link;
-        let Some(message) = link.pop() else {
-            return Ok(None);
-        };
-        if self.ready.len() > 1 {
-            self.ready.rotate_left(1);
-        }
+        let peer = &links[key];
         let message = match &mut self.pattern {
-            Pattern::Route(_) => addressed(link.peer_routing_id(), message)?,
+            Pattern::Route(_) => addressed(peer.link.peer_routing_id(), message)?,
             Pattern::Request(requester) => {
                 requester.finish();
                 message
@@ -66,7 +78,7 @@ impl<B: Buffer> Socket<B> {
     /// Parts of the message that [`Self::recv`] would give; 0 if there is none.
     #[inline]
     pub(crate) fn num_next_parts(&self, links: &Links<B>) -> usize {
-        if self.num_notices() > 0 {
+        if !self.is_plain_receiver && self.num_notices() > 0 {
             return 1;
         }
         let front = self.ready.front();
@@ -75,6 +87,7 @@ impl<B: Buffer> Socket<B> {
         };
         let num_parts = message.parts().len();
         match &self.pattern {
+            _ if self.is_plain_receiver => num_parts,
             Pattern::Route(_) => num_parts + 1,
             Pattern::Reply(_) => {
                 num_parts - Replier::num_envelope_parts(message).unwrap_or_default()

@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use super::request::{REP_TURN, REQ_TURN};
 use super::{LinkKey, Links, Peer, SendFault, Socket, State};
-use crate::link::{Buffer, Message, Overflow};
+use crate::link::{Buffer, Message, Overflow, PART_OVERHEAD_BYTES};
 use crate::zmtp::SocketType;
 
 /// What becomes of an accepted message at first.
@@ -35,8 +35,29 @@ pub(super) type Refused<B> = (SendFault, Message<B>);
 pub(super) const NOT_OF_KIND: SendFault = SendFault::Misuse("not for this kind of socket");
 
 impl<B: Buffer> Socket<B> {
-    /// Accept a message for a peer that has room.
+    /// Accept a message as most sockets do as a rule; for all else there is [`Self::send`].
     #[inline]
+    pub(crate) fn send_plain(
+        &mut self,
+        links: &mut Links<B>,
+        message: Message<B>,
+    ) -> Result<LinkKey, Message<B>> {
+        let is_plain = self.is_plain_sender && self.state == State::Open;
+        let (nbytes, num_parts) = (message.nbytes(), message.parts().len());
+        if !is_plain || !self.backlog.is_empty() || self.check_size(nbytes, num_parts).is_some() {
+            return Err(message);
+        }
+        let cost = nbytes + num_parts * PART_OVERHEAD_BYTES;
+        match self.next_with_room(links, |peer| peer.link.admits(cost)) {
+            Some(key) => {
+                links[key].link.outbox.push(message, cost);
+                Ok(key)
+            }
+            None => Err(message),
+        }
+    }
+
+    /// Accept a message for a peer that has room.
     pub(crate) fn send(
         &mut self,
         links: &mut Links<B>,
@@ -105,7 +126,6 @@ impl<B: Buffer> Socket<B> {
         }
     }
 
-    #[inline]
     fn distribute(
         &mut self,
         links: &mut Links<B>,
@@ -126,7 +146,6 @@ impl<B: Buffer> Socket<B> {
     }
 
     /// Find where a message can be queued, by the policy if there is no room.
-    #[inline]
     fn place(&mut self, links: &Links<B>, cost: usize) -> Option<Place> {
         if self.backlog.is_empty()
             && let Some(key) = self.next_with_room(links, |peer| peer.link.admits(cost))
@@ -147,7 +166,6 @@ impl<B: Buffer> Socket<B> {
         self.next_with_room(links, |_| true).map(Place::Link)
     }
 
-    #[inline]
     fn put(
         &mut self,
         links: &mut Links<B>,

@@ -25,6 +25,10 @@ pub struct Socket<B: Buffer> {
     pub(super) kind: SocketType,
     pub(super) options: SocketOptions,
     pub(super) pattern: Pattern<B>,
+    /// What is sent goes to each peer in turn, and waits for room.
+    pub(super) is_plain_sender: bool,
+    /// What is received is the owner's, as it came.
+    pub(super) is_plain_receiver: bool,
     /// Of each queue of messages to be sent.
     pub(super) marks: Marks,
     pub(super) overflow: Overflow,
@@ -62,9 +66,13 @@ impl<B: Buffer> Socket<B> {
     pub(crate) fn new(kind: SocketType, options: SocketOptions) -> Result<Self, OptionError> {
         options.validate(kind)?;
         let (marks, overflow) = outgoing(kind, &options);
+        let pattern = Pattern::new(kind, &options);
+        let is_pipe = matches!(pattern, Pattern::Pipe);
         Ok(Self {
             kind,
-            pattern: Pattern::new(kind, &options),
+            is_plain_sender: is_pipe && kind.sends() && overflow == Overflow::Wait,
+            is_plain_receiver: is_pipe && kind.receives(),
+            pattern,
             marks,
             overflow,
             options,
