@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use busduct::context::Context;
 use busduct::link::Message;
-use busduct::socket::{SocketKey, SocketOptions};
+use busduct::socket::{OnFull, SocketKey, SocketOptions};
 use busduct::zmtp::SocketType;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use zeromq::{
-    DealerSocket, PullSocket, PushSocket, RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage,
-    ZmqResult,
+    DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Socket,
+    SocketRecv, SocketSend, SubSocket, ZmqMessage, ZmqResult,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,10 +102,12 @@ fn send_all(core: &mut Core, ours: SocketKey, messages: &[Parts]) {
 fn recv_all(core: &mut Core, ours: SocketKey, count: usize) -> Vec<Parts> {
     let mut received = Vec::new();
     until(core, |core| {
-        while let Some(message) = core.try_recv(ours).unwrap() {
+        while received.len() < count
+            && let Some(message) = core.try_recv(ours).unwrap()
+        {
             received.push(message.into_parts());
         }
-        received.len() >= count
+        received.len() == count
     });
     received
 }
@@ -219,6 +221,109 @@ fn their_dealer_is_answered_by_our_router() {
         assert!(requests.iter().map(|parts| &parts[1..]).eq(messages()));
         send_all(&mut core, ours, &requests);
         assert!(finish(&runtime, &mut core, asking) == messages());
+        runtime.shutdown_background();
+    });
+}
+
+#[test]
+fn our_pub_reaches_their_sub() {
+    everywhere("pub", |address, ours_binds| {
+        let (runtime, mut core) = (runtime(), Core::new().unwrap());
+        let options = SocketOptions { on_full: Some(OnFull::Wait), ..SocketOptions::default() };
+        let ours = core.open(SocketType::Pub, options).unwrap();
+        let joining = join::<SubSocket>(&runtime, &mut core, ours, address, ours_binds);
+        let mut theirs = finish(&runtime, &mut core, joining);
+        let subscribing = runtime.spawn(async move {
+            theirs.subscribe("a").await?;
+            Ok(theirs)
+        });
+        let mut theirs = finish(&runtime, &mut core, subscribing);
+        until(&mut core, |core| core.num_subscribers(ours, b"a").unwrap() == 1);
+        let taking = runtime.spawn(async move { take(&mut theirs, 1000).await });
+        let published = |index: u32, topic: &[u8]| vec![topic.to_vec(), index.to_be_bytes().into()];
+        for index in 0..1000 {
+            send_all(&mut core, ours, &[published(index, b"other"), published(index, b"about")]);
+        }
+        let expected: Vec<Parts> = (0..1000).map(|index| published(index, b"about")).collect();
+        assert!(finish(&runtime, &mut core, taking) == expected);
+        runtime.shutdown_background();
+    });
+}
+
+#[test]
+fn their_pub_reaches_our_sub() {
+    everywhere("sub", |address, ours_binds| {
+        let (runtime, mut core) = (runtime(), Core::new().unwrap());
+        // Theirs looks for a runtime when it is made, and when it goes.
+        let _within = runtime.enter();
+        let ours = open(&mut core, SocketType::Sub);
+        core.change_topic(ours, true, b"a").unwrap();
+        let joining = join::<PubSocket>(&runtime, &mut core, ours, address, ours_binds);
+        let mut theirs = finish(&runtime, &mut core, joining);
+        // Theirs tells nobody who has subscribed: it goes on until we have enough.
+        let (enough, mut is_enough) = tokio::sync::oneshot::channel::<()>();
+        let giving = runtime.spawn(async move {
+            while is_enough.try_recv().is_err() {
+                for topic in ["other", "about"] {
+                    theirs.send(theirs_of(vec![topic.into(), b"x".to_vec()])).await?;
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(theirs)
+        });
+        for parts in recv_all(&mut core, ours, 100) {
+            assert_eq!(parts, [b"about".to_vec(), b"x".to_vec()]);
+        }
+        enough.send(()).unwrap();
+        drop(finish(&runtime, &mut core, giving));
+    });
+}
+
+#[test]
+fn our_req_is_answered_by_their_rep() {
+    everywhere("req", |address, ours_binds| {
+        let (runtime, mut core) = (runtime(), Core::new().unwrap());
+        let ours = open(&mut core, SocketType::Req);
+        let joining = join::<RepSocket>(&runtime, &mut core, ours, address, ours_binds);
+        let mut theirs = finish(&runtime, &mut core, joining);
+        let echoing = runtime.spawn(async move {
+            for _ in 0..20 {
+                let message = theirs.recv().await?;
+                theirs.send(message).await?;
+            }
+            Ok(theirs)
+        });
+        for message in messages().into_iter().rev().take(20) {
+            send_all(&mut core, ours, std::slice::from_ref(&message));
+            assert!(recv_all(&mut core, ours, 1) == [message]);
+        }
+        drop(finish(&runtime, &mut core, echoing));
+        runtime.shutdown_background();
+    });
+}
+
+#[test]
+fn their_req_is_answered_by_our_rep() {
+    everywhere("rep", |address, ours_binds| {
+        let (runtime, mut core) = (runtime(), Core::new().unwrap());
+        let ours = open(&mut core, SocketType::Rep);
+        let joining = join::<ReqSocket>(&runtime, &mut core, ours, address, ours_binds);
+        let mut theirs = finish(&runtime, &mut core, joining);
+        until(&mut core, |core| core.statistics(ours).num_peers == 1);
+        let asking = runtime.spawn(async move {
+            let mut replies = Vec::new();
+            for parts in messages().into_iter().rev().take(20) {
+                theirs.send(theirs_of(parts)).await?;
+                replies.append(&mut take(&mut theirs, 1).await?);
+            }
+            Ok(replies)
+        });
+        let asked: Vec<Parts> = messages().into_iter().rev().take(20).collect();
+        for message in &asked {
+            assert!(recv_all(&mut core, ours, 1) == [message.clone()]);
+            send_all(&mut core, ours, std::slice::from_ref(message));
+        }
+        assert!(finish(&runtime, &mut core, asking) == asked);
         runtime.shutdown_background();
     });
 }
