@@ -94,6 +94,10 @@ class RawPeer:
         body = await self._reader.readexactly(int.from_bytes(header, "big"))
         return flags & ~2, body
 
+    async def skip(self, nbytes: int) -> None:
+        """Read so many bytes, and forget them."""
+        await self._reader.readexactly(nbytes)
+
     async def until_closed(self) -> bytes:
         """Read until the other side closes; return what came."""
         received = b""
