@@ -78,7 +78,7 @@ impl<B: Buffer> Context<B> {
         }
         // NB: without memory there is no probe; it is a courtesy.
         if let (Ok(part), Some(receiver)) = (B::copy_from(b""), self.links.get_mut(to)) {
-            receiver.link.accept(Message::Single(part));
+            receiver.link.inbox.accept(Message::Single(part));
             self.deliver_or_end(to);
         }
     }
@@ -132,7 +132,7 @@ impl<B: Buffer> Context<B> {
             let mut written = Written::default();
             let mut too_large = None;
             while batch > 0
-                && receiver.link.has_inbox_room()
+                && receiver.link.inbox.has_room()
                 && let Some(message) = sender.link.outbox.pop()
             {
                 too_large = check_limits(&receiver.link, &message).err();
@@ -142,7 +142,7 @@ impl<B: Buffer> Context<B> {
                 batch -= 1;
                 written.num_messages += 1;
                 written.nbytes += message.nbytes() as u64;
-                receiver.link.accept(message);
+                receiver.link.inbox.accept(message);
             }
             let is_done = written.num_messages == 0;
             let sender = sender.socket;

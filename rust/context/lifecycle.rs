@@ -308,7 +308,7 @@ impl<B: Buffer> Context<B> {
     pub(super) fn bury(&mut self, key: LinkKey) {
         let peer = &mut self.links[key];
         let socket = &mut self.sockets[peer.socket];
-        let is_empty = peer.link.peek().is_none() && !peer.link.has_stash();
+        let is_empty = peer.link.inbox.peek().is_none() && !peer.link.has_stash();
         if socket.state != State::Open {
             peer.link.discard_inbox();
         } else if !is_empty {

@@ -259,7 +259,7 @@ impl<B: Buffer> Context<B> {
             let Some(peer) = self.links.get_mut(link) else {
                 continue;
             };
-            peer.link.clear_inbox();
+            peer.link.inbox.clear();
             self.sockets[key].set_ready(&mut self.links, link, false);
             self.after_recv(key, link);
         }

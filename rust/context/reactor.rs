@@ -114,7 +114,7 @@ impl<B: Buffer> Context<B> {
         let socket = &mut self.sockets[socket_key];
         // NB: what came before something wrong is for the owner; and what is dropped in
         // favour of what came now may have been the last of this link.
-        let has_some = self.links[key].link.peek().is_some();
+        let has_some = self.links[key].link.inbox.peek().is_some();
         socket.set_ready(&mut self.links, key, has_some);
         let publishes = matches!(socket.kind(), SocketType::Pub | SocketType::XPub);
         if publishes && socket.is_starved {
@@ -133,7 +133,7 @@ impl<B: Buffer> Context<B> {
             socket.sift(&mut self.links, key)?;
             let link = &mut self.links[key].link;
             // NB: a pattern that keeps little makes room for what is held back.
-            if !link.has_stash() || !link.inbox_is_low() || link.has_fresh() {
+            if !link.has_stash() || !link.inbox.is_low() || link.inbox.has_fresh() {
                 return Ok(());
             }
             if let Err(closed) = link.parse_stash() {
@@ -157,7 +157,7 @@ impl<B: Buffer> Context<B> {
     #[inline]
     pub(super) fn after_recv(&mut self, socket_key: SocketKey, key: LinkKey) {
         let peer = &mut self.links[key];
-        if !peer.link.inbox_is_low() {
+        if !peer.link.inbox.is_low() {
             return;
         }
         if peer.link.has_stash() {
@@ -168,7 +168,7 @@ impl<B: Buffer> Context<B> {
         let Some(peer) = self.links.get(key) else {
             return;
         };
-        if peer.link.peek().is_none() {
+        if peer.link.inbox.peek().is_none() {
             self.sockets[socket_key].set_ready(&mut self.links, key, false);
         }
         let peer = &self.links[key];

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{Buffer, Closed, Filling, Item, Link, Message, Overflow, PART_OVERHEAD_BYTES, Phase};
+use super::{Buffer, Closed, Filling, Item, Link, Message, Phase};
 use crate::zmtp::{Command, Error, SocketType, encode_pong};
 
 /// A frame of which at least this much is missing is read straight into its buffer.
@@ -87,57 +87,15 @@ impl<B: Buffer> Link<B> {
         Ok(())
     }
 
-    #[inline]
-    pub(crate) fn has_inbox_room(&self) -> bool {
-        self.options.overflow != Overflow::Wait || self.inbox_admits(0)
-    }
-
-    #[inline]
-    fn inbox_admits(&self, cost: usize) -> bool {
-        self.options.inbox.admit(self.inbox.len(), self.inbox_cost, cost)
-    }
-
-    /// Take a message in, or drop one where there are too many.
-    #[inline]
-    pub(crate) fn accept(&mut self, message: Message<B>) {
-        let nbytes = message.nbytes();
-        let cost = nbytes + message.parts().len() * PART_OVERHEAD_BYTES;
-        self.received.0 += 1;
-        self.received.1 += nbytes as u64;
-        if self.options.overflow != Overflow::Wait && !self.make_inbox_room(cost) {
-            return;
-        }
-        self.inbox_cost += cost;
-        self.inbox.push_back(message);
-        self.num_fresh += 1;
-    }
-
-    /// Drop what the policy says; `false` if that is the new message.
-    fn make_inbox_room(&mut self, cost: usize) -> bool {
-        while !self.inbox_admits(cost) {
-            self.num_dropped += 1;
-            let oldest = match self.options.overflow {
-                Overflow::DropOld => self.inbox.pop_front(),
-                Overflow::DropNew | Overflow::Wait => None,
-            };
-            let Some(oldest) = oldest else {
-                return false;
-            };
-            self.inbox_cost -= oldest.cost();
-            self.num_fresh = self.num_fresh.min(self.inbox.len());
-        }
-        true
-    }
-
     fn parse(&mut self, input: &mut &[u8]) -> Result<(), Closed> {
-        while self.has_inbox_room() {
+        while self.inbox.has_room() {
             match self.assembler.next(input)? {
                 None => break,
                 // NB: a link that drains may still hold back what came while it was up.
                 Some(Item::Message(message))
                     if matches!(self.phase, Phase::Up | Phase::Draining) =>
                 {
-                    self.accept(message);
+                    self.inbox.accept(message);
                 }
                 Some(Item::Message(_)) => {
                     let offset = self.assembler.offset();
@@ -204,7 +162,7 @@ impl<B: Buffer> Link<B> {
         let text = [&[u8::from(subscribe)], topic].concat();
         let part =
             B::copy_from(&text).map_err(|_| Error::OutOfMemory { size: text.len() as u64 })?;
-        self.accept(Message::Single(part));
+        self.inbox.accept(Message::Single(part));
         Ok(())
     }
 
@@ -213,7 +171,7 @@ impl<B: Buffer> Link<B> {
         loop {
             // NB: what is held back may end amid a frame, so it cannot just be dropped.
             let parsed = self.parse_stash();
-            self.clear_inbox();
+            self.inbox.clear();
             parsed?;
             if self.stash.is_empty() {
                 return Ok(());

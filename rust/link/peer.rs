@@ -1,10 +1,10 @@
 //! The link to one peer: handshake, then messages both ways.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{
-    Assembler, Buffer, Closed, Guard, Limits, Marks, Message, OutOfMemory, Outbox, Overflow, Stream,
+    Assembler, Buffer, Closed, Guard, Inbox, Limits, Marks, Message, OutOfMemory, Outbox, Overflow,
+    Stream,
 };
 use crate::zmtp::{
     GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_header, encode_subscription,
@@ -58,14 +58,7 @@ pub struct Link<B: Buffer> {
     pub(super) is_inproc: bool,
     pub(super) peer_routing_id: Vec<u8>,
     pub(super) assembler: Assembler<B>,
-    pub(super) inbox: VecDeque<Message<B>>,
-    pub(super) inbox_cost: usize,
-    /// How many of the last messages the socket's pattern has not judged yet.
-    pub(super) num_fresh: usize,
-    /// Received and dropped because the inbox was full.
-    pub(super) num_dropped: u64,
-    /// Messages parsed, and their payload bytes.
-    pub(super) received: (u64, u64),
+    pub(crate) inbox: Inbox<B>,
     /// Read and not parsed yet, because the inbox is full.
     pub(super) stash: Vec<u8>,
     pub(super) stash_at: usize,
@@ -121,12 +114,8 @@ impl<B: Buffer> Link<B> {
             is_inproc: false,
             peer_routing_id: Vec::new(),
             assembler: Assembler::new(options.limits, GREETING_BYTES as u64),
+            inbox: Inbox::new(options.inbox, options.overflow),
             options,
-            inbox: VecDeque::new(),
-            inbox_cost: 0,
-            num_fresh: 0,
-            num_dropped: 0,
-            received: (0, 0),
             stash: Vec::new(),
             stash_at: 0,
             outbox: Outbox::new(),
@@ -156,21 +145,6 @@ impl<B: Buffer> Link<B> {
         self.peer_routing_id = id;
     }
 
-    /// Messages parsed since the start, and their payload bytes.
-    pub fn received(&self) -> (u64, u64) {
-        self.received
-    }
-
-    /// Messages that can be taken.
-    pub(crate) fn num_readable(&self) -> usize {
-        self.inbox.len() - self.num_fresh
-    }
-
-    /// Messages parsed and not taken, and their cost.
-    pub fn queued(&self) -> (usize, usize) {
-        (self.inbox.len(), self.inbox_cost)
-    }
-
     /// The descriptor, while the stream is open.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.stream.as_ref().map(AsFd::as_fd)
@@ -184,14 +158,9 @@ impl<B: Buffer> Link<B> {
         &self.options
     }
 
-    /// Messages that were received and dropped because there were too many.
-    pub(crate) fn num_dropped(&self) -> u64 {
-        self.num_dropped
-    }
-
     /// Whether bytes from the peer are welcome; if not, the stream is left alone.
     pub(crate) fn wants_read(&self) -> bool {
-        let is_paused = !self.stash.is_empty() || !self.has_inbox_room();
+        let is_paused = !self.stash.is_empty() || !self.inbox.has_room();
         self.is_open() && (self.is_draining() || !is_paused)
     }
 
@@ -235,60 +204,6 @@ impl<B: Buffer> Link<B> {
         self.outbox.is_empty() && self.control.is_empty() && !self.guard.has_pending()
     }
 
-    /// Take the next message.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Message<B>> {
-        if self.inbox.len() == self.num_fresh {
-            return None;
-        }
-        let message = self.inbox.pop_front()?;
-        self.inbox_cost -= message.cost();
-        Some(message)
-    }
-
-    #[inline]
-    pub(crate) fn peek(&self) -> Option<&Message<B>> {
-        if self.inbox.len() == self.num_fresh { None } else { self.inbox.front() }
-    }
-
-    /// Take what came since the last time, to be judged by the pattern.
-    pub(crate) fn take_fresh(&mut self) -> VecDeque<Message<B>> {
-        let at = self.inbox.len() - std::mem::take(&mut self.num_fresh);
-        let fresh = self.inbox.split_off(at);
-        self.inbox_cost -= fresh.iter().map(Message::cost).sum::<usize>();
-        fresh
-    }
-
-    /// Give what came since the last time to the receiver, all of it.
-    #[inline]
-    pub(crate) fn keep_fresh(&mut self) {
-        self.num_fresh = 0;
-    }
-
-    /// Give one message to the receiver.
-    pub(crate) fn keep(&mut self, message: Message<B>) {
-        debug_assert_eq!(self.num_fresh, 0, "what is not judged comes last");
-        self.inbox_cost += message.cost();
-        self.inbox.push_back(message);
-    }
-
-    /// Put messages back that are to be judged later.
-    pub(crate) fn put_off(&mut self, messages: VecDeque<Message<B>>) {
-        self.num_fresh += messages.len();
-        self.inbox_cost += messages.iter().map(Message::cost).sum::<usize>();
-        self.inbox.extend(messages);
-    }
-
-    pub(crate) fn has_fresh(&self) -> bool {
-        self.num_fresh > 0
-    }
-
-    /// Whether the inbox fell so far that reading should go on.
-    #[inline]
-    pub(crate) fn inbox_is_low(&self) -> bool {
-        self.options.inbox.is_low(self.inbox.len(), self.inbox_cost)
-    }
-
     pub(crate) fn has_stash(&self) -> bool {
         !self.stash.is_empty()
     }
@@ -304,15 +219,9 @@ impl<B: Buffer> Link<B> {
 
     /// Drop what was received and not taken; nothing more is parsed after it.
     pub(crate) fn discard_inbox(&mut self) {
-        self.clear_inbox();
+        self.inbox.clear();
         self.stash.clear();
         self.stash_at = 0;
-    }
-
-    pub(crate) fn clear_inbox(&mut self) {
-        self.inbox.clear();
-        self.inbox_cost = 0;
-        self.num_fresh = 0;
     }
 
     /// Close the stream; what was parsed can still be taken.

@@ -122,10 +122,10 @@ impl<B: Buffer> Socket<B> {
     pub(crate) fn forget_link(&mut self, links: &mut Links<B>, key: LinkKey) {
         self.set_ready(links, key, false);
         let link = &links[key].link;
-        let (num_messages, num_bytes) = link.received();
+        let (num_messages, num_bytes) = link.inbox.received();
         self.counters.num_messages_received += num_messages;
         self.counters.num_bytes_received += num_bytes;
-        self.counters.num_dropped += link.num_dropped();
+        self.counters.num_dropped += link.inbox.num_dropped();
         self.links.retain(|&other| other != key);
     }
 

@@ -25,7 +25,7 @@ impl<B: Buffer> Socket<B> {
     #[inline]
     fn next(&mut self, links: &mut Links<B>) -> Option<(Message<B>, LinkKey)> {
         let &key = self.ready.front()?;
-        let message = links[key].link.pop()?;
+        let message = links[key].link.inbox.pop()?;
         if self.ready.len() > 1 {
             self.ready.rotate_left(1);
         }
@@ -82,7 +82,7 @@ impl<B: Buffer> Socket<B> {
             return 1;
         }
         let front = self.ready.front();
-        let Some(message) = front.and_then(|&key| links[key].link.peek()) else {
+        let Some(message) = front.and_then(|&key| links[key].link.inbox.peek()) else {
             return 0;
         };
         let num_parts = message.parts().len();
@@ -104,7 +104,7 @@ impl<B: Buffer> Socket<B> {
     }
 
     pub(crate) fn num_readable(&self, links: &Links<B>) -> usize {
-        let queued = self.ready.iter().map(|&key| links[key].link.num_readable());
+        let queued = self.ready.iter().map(|&key| links[key].link.inbox.num_readable());
         queued.sum::<usize>() + self.num_notices()
     }
 
@@ -164,11 +164,11 @@ impl<B: Buffer> Socket<B> {
     pub(crate) fn sift(&mut self, links: &mut Links<B>, key: LinkKey) -> Result<(), Error> {
         let link = &mut links[key].link;
         match &self.pattern {
-            Pattern::Pipe | Pattern::Route(_) => link.keep_fresh(),
+            Pattern::Pipe | Pattern::Route(_) => link.inbox.keep_fresh(),
             Pattern::Subscribe(topics) if self.kind == SocketType::XSub || topics.matches(b"") => {
-                link.keep_fresh();
+                link.inbox.keep_fresh();
             }
-            _ if link.has_fresh() => return self.sift_each(links, key),
+            _ if link.inbox.has_fresh() => return self.sift_each(links, key),
             _ => {}
         }
         Ok(())
@@ -176,7 +176,7 @@ impl<B: Buffer> Socket<B> {
 
     fn sift_each(&mut self, links: &mut Links<B>, key: LinkKey) -> Result<(), Error> {
         let Peer { link, is_up, .. } = &mut links[key];
-        let mut fresh = link.take_fresh();
+        let mut fresh = link.inbox.take_fresh();
         while let Some(message) = fresh.pop_front() {
             let kept = match &mut self.pattern {
                 Pattern::Pipe | Pattern::Route(_) => Some(message),
@@ -202,10 +202,10 @@ impl<B: Buffer> Socket<B> {
                 },
             };
             if let Some(message) = kept {
-                link.keep(message);
+                link.inbox.keep(message);
             }
         }
-        link.put_off(fresh);
+        link.inbox.put_off(fresh);
         Ok(())
     }
 

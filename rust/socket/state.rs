@@ -182,11 +182,11 @@ impl<B: Buffer> Socket<B> {
         };
         for &key in &self.links {
             let link = &links[key].link;
-            let (num_queued, nbytes) = link.queued();
-            let (num_messages, num_bytes) = link.received();
+            let (num_queued, nbytes) = link.inbox.queued();
+            let (num_messages, num_bytes) = link.inbox.received();
             statistics.counters.num_messages_received += num_messages;
             statistics.counters.num_bytes_received += num_bytes;
-            statistics.counters.num_dropped += link.num_dropped();
+            statistics.counters.num_dropped += link.inbox.num_dropped();
             statistics.num_recv_queued += num_queued;
             statistics.num_recv_queued_bytes += nbytes;
             statistics.num_send_queued += link.outbox.len();
