@@ -1,5 +1,6 @@
 //! One peer: a byte stream that frames ZMTP, with a bounded queue each way.
 
+mod announcements;
 mod assembler;
 mod buffer;
 mod closed;

@@ -32,6 +32,7 @@ impl<B: Buffer> Link<B> {
             }
             if !self.control.is_empty() && !self.outbox.is_amid_message() {
                 self.flush_control()?;
+                self.announce();
                 continue;
             }
             if self.outbox.is_empty() || self.phase != Phase::Up {

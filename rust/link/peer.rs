@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::announcements::Announcements;
 use super::{
     Assembler, Buffer, Closed, Guard, Inbox, Limits, Marks, Message, OutOfMemory, Outbox, Overflow,
     Stream,
@@ -9,6 +10,9 @@ use super::{
 use crate::zmtp::{
     GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_header, encode_subscription,
 };
+
+/// Encoded subscriptions that may wait to be written.
+const MAX_ANNOUNCED_BYTES: usize = 64 << 10;
 
 /// How far a link has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub struct Link<B: Buffer> {
     /// Greeting and commands to be written, and how much of them is.
     pub(super) control: Vec<u8>,
     pub(super) control_at: usize,
+    /// Subscriptions that follow once that is written.
+    pub(super) announcements: Announcements,
     /// The kernel took less than it was offered: wait until the stream is writable.
     pub(super) blocked: bool,
     /// The last frame was read straight into its buffer: the next may be large too.
@@ -121,6 +127,7 @@ impl<B: Buffer> Link<B> {
             outbox: Outbox::new(),
             control: Vec::new(),
             control_at: 0,
+            announcements: Announcements::default(),
             blocked: false,
             expects_large: false,
             has_sent: false,
@@ -201,7 +208,8 @@ impl<B: Buffer> Link<B> {
 
     /// Whether all that was to be written is.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && self.control.is_empty() && !self.guard.has_pending()
+        let is_told = self.control.is_empty() && self.announcements.is_empty();
+        is_told && self.outbox.is_empty() && !self.guard.has_pending()
     }
 
     pub(crate) fn has_stash(&self) -> bool {
@@ -214,6 +222,7 @@ impl<B: Buffer> Link<B> {
         self.blocked = false;
         self.control.clear();
         self.control_at = 0;
+        self.announcements.clear();
         self.guard.discard();
     }
 
@@ -243,9 +252,19 @@ impl<B: Buffer> Link<B> {
             let cost = message.cost();
             self.outbox.push(message, cost);
         } else if !self.severed {
-            encode_subscription(&mut self.control, self.peer_minor, subscribe, topic);
+            self.announcements.add(subscribe, topic);
+            self.announce();
         }
         Ok(())
+    }
+
+    /// Encode subscriptions, no more than a peer that reads takes at once.
+    pub(super) fn announce(&mut self) {
+        while self.control.len() < MAX_ANNOUNCED_BYTES
+            && let Some((topic, subscribe)) = self.announcements.pop()
+        {
+            encode_subscription(&mut self.control, self.peer_minor, subscribe, &topic);
+        }
     }
 
     /// Write an empty message before all others, which is nobody's to lose. Within a context

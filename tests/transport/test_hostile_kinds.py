@@ -2,16 +2,15 @@
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tests.interop.ends import EXCHANGES, End, exchange, our_end
+from tests.transport.memory import resident_nbytes
 from tests.transport.peers import GREETING, RawPeer, command, frame, ready, subscribe
 from tests.transport.waiting import eventually, turn_until
 
@@ -28,12 +27,6 @@ PAIRS = sorted({*EXCHANGES, *((b, a) for a, b in EXCHANGES)})
 # With whom an honest exchange can be repeated: of each kind one that it speaks with.
 HONEST = dict(reversed(PAIRS))
 KINDS = sorted(HONEST)
-
-
-def resident_nbytes() -> int:
-    """Return how much memory of this process is in use at this moment."""
-    num_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return num_pages * resource.getpagesize()
 
 
 def num_descriptors() -> int:

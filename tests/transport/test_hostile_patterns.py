@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
+from tests.transport.memory import resident_nbytes
 from tests.transport.peers import (
     GREETING,
     RawPeer,
@@ -20,6 +21,7 @@ from busduct.errors import MalformedFrameError, PeerLostError
 
 DELIMITER = frame(b"", 1)
 KIB = 1 << 10
+MIB = 1 << 20
 
 
 async def heard(peer: RawPeer) -> None:
@@ -208,3 +210,36 @@ async def test_probes_to_peers_that_hang_up_do_not_pile_up(
         assert (await router.recv_multipart())[1:] == [b""]
         await dealer.send(b"hello")
         assert (await router.recv_multipart())[1:] == [b"hello"]
+
+
+@pytest.mark.parametrize("kind", ["SUB", "XSUB"])
+async def test_publisher_that_never_reads_makes_no_subscriber_grow(
+    backend: ModuleType, ipc: Callable[[str], str], kind: str
+) -> None:
+    async with backend.Context() as ctx:
+        sub = ctx.socket(getattr(backend, kind))
+        async with await RawPeer.introduced(sub.bind(ipc("a")), b"PUB") as peer:
+            await eventually(lambda: sub.statistics().num_peers)
+
+            async def change(num_topics: int) -> None:
+                for index in range(num_topics):
+                    topic = b"%d" % index + b"." * 200
+                    sub.subscribe(topic)
+                    sub.unsubscribe(topic)
+                    if index % 100 == 0:
+                        await asyncio.sleep(0)
+
+            await change(5_000)
+            before = resident_nbytes()
+            await change(40_000)
+            assert resident_nbytes() - before < 2 * MIB
+            # Once it reads, it is told all that it must know.
+            sub.subscribe(b"at last")
+            held: set[bytes] = set()
+            while b"at last" not in held:
+                _, body = await peer.receive()
+                if body.startswith(b"\x09SUBSCRIBE"):
+                    held.add(body[10:])
+                else:
+                    held.discard(body.removeprefix(b"\x06CANCEL"))
+            assert held == {b"at last"}

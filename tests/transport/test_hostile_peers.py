@@ -5,11 +5,11 @@ import os
 import resource
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.transport.memory import resident_nbytes
 from tests.transport.peers import GREETING, RawPeer, command, frame, ready
 from tests.transport.waiting import eventually, settle
 
@@ -49,12 +49,6 @@ async def with_an_honest_peer(
         assert await rx.recv() == b"after"
         assert rx.statistics().num_peers == 1
         return rx
-
-
-def resident_nbytes() -> int:
-    """Return how much memory of this process is in use at this moment."""
-    num_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return num_pages * resource.getpagesize()
 
 
 async def say(endpoint: str, data: bytes) -> None:
