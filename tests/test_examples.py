@@ -1,6 +1,5 @@
-"""README's example and those that need no service run as a reader would run them."""
+"""The examples that need no service run as a reader would run them."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +19,6 @@ def output_of(*arguments: str) -> str:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
-
-
-def test_example_in_readme_runs() -> None:
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    assert output_of("-c", code) == "b'a prompt'\n"
 
 
 def test_pyzmq_client_is_answered() -> None:
