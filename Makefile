@@ -36,6 +36,7 @@ test: test-rust test-python ## run every test
 
 test-rust:
 	cargo test --quiet
+	$(PYTHON) tests/rust/boundary.py
 
 test-python: build
 	$(BIN)/python -m pytest

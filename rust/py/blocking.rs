@@ -36,6 +36,10 @@ pub(super) fn run(
         let (step, has_changed) = shared.with(py, |inner| {
             let step = operation.step(inner, key);
             inner.context.flush();
+            let must_wait = matches!(step, Step::Wait(_) | Step::Full(_));
+            if let (Some(bells), true) = (&mut inner.bells, must_wait) {
+                bells.expect();
+            }
             (step, inner.context.has_woken())
         })?;
         match step {

@@ -32,8 +32,14 @@ impl Context {
         })
     }
 
+    /// Whether all sockets have ended; if not, that is to be waited for.
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
-        self.shared.with(py, |inner| inner.is_closed && inner.context.is_closed())
+        self.shared.with(py, |inner| {
+            if let Some(bells) = &mut inner.bells {
+                bells.expect();
+            }
+            inner.is_closed && inner.context.is_closed()
+        })
     }
 }
 
@@ -75,13 +81,18 @@ req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.shared.fd(py)?.as_raw_fd())
+        Ok(self.shared.watched_fd(py)?.as_raw_fd())
     }
 
     #[pyo3(signature = (timeout=Some(0.0)), text_signature = "($self, timeout=0.0)")]
     fn run_once(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let wait = to_duration(py, timeout)?;
-        self.shared.with(py, |inner| inner.context.flush())?;
+        self.shared.with(py, |inner| {
+            inner.context.flush();
+            if let Some(bells) = &mut inner.bells {
+                bells.expect_any();
+            }
+        })?;
         if wait != Some(std::time::Duration::ZERO) {
             let now = std::time::Instant::now();
             let deadline = wait.and_then(|wait| now.checked_add(wait));

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::error;
 use super::fork::Home;
-use super::shared::Inner;
+use super::inner::Inner;
 
 /// Set for good once there is such a thread: until then nobody needs to ask which it is.
 static HAS_THREADS: AtomicBool = AtomicBool::new(false);
@@ -66,12 +66,25 @@ pub(super) struct Bells {
     doorbell: Bell,
     notice: Bell,
     is_stopped: bool,
+    /// A blocking call of the owner waits for the notice.
+    is_awaited: bool,
+    /// Somebody was given the notice to watch.
+    is_watched: bool,
+    /// Sockets changed that nobody was told of.
+    has_news: bool,
 }
 
 impl Bells {
     pub(super) fn new() -> PyResult<Self> {
         let bell = || Bell::new().map_err(|errno| error::system(errno.into()));
-        Ok(Self { doorbell: bell()?, notice: bell()?, is_stopped: false })
+        Ok(Self {
+            doorbell: bell()?,
+            notice: bell()?,
+            is_stopped: false,
+            is_awaited: false,
+            is_watched: false,
+            has_news: false,
+        })
     }
 
     /// The descriptor for the owner to watch.
@@ -87,6 +100,37 @@ impl Bells {
     /// Note that the owner looks.
     pub(super) fn clear_notice(&mut self) {
         self.notice.clear();
+        self.is_awaited = false;
+        self.has_news = false;
+    }
+
+    /// Ring for whatever changes from here on, until the owner looks.
+    ///
+    /// NB: to be called before the lock is left under which the owner looked in vain.
+    pub(super) fn expect(&mut self) {
+        self.is_awaited = true;
+    }
+
+    /// As [`Self::expect`], of an owner that may not have looked at all that changed.
+    pub(super) fn expect_any(&mut self) {
+        self.expect();
+        if self.has_news {
+            self.notice.ring();
+        }
+    }
+
+    /// Ring for whatever changes from here on, for good.
+    pub(super) fn watch(&mut self) {
+        self.is_watched = true;
+    }
+
+    /// Tell that sockets changed, if somebody may wait to hear that.
+    fn tell(&mut self, is_due: bool) {
+        if is_due || self.is_awaited || self.is_watched {
+            self.notice.ring();
+        } else {
+            self.has_news = true;
+        }
     }
 }
 
@@ -163,7 +207,20 @@ impl Drop for IoThread {
 
 fn run(core: &Mutex<Inner>, poller: &OwnedFd, doorbell: &OwnedFd) {
     IS_IO_THREAD.set(true);
+    let _farewell = Farewell(core);
     while wait(poller, doorbell) && turn(core) {}
+}
+
+/// Rings when the thread ends, however that comes: an owner that waits must look.
+struct Farewell<'a>(&'a Mutex<Inner>);
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bells) = &mut inner.bells {
+            bells.notice.ring();
+        }
+    }
 }
 
 /// Wait until there is work; `false` if that is not possible.
@@ -188,7 +245,12 @@ fn turn(core: &Mutex<Inner>) -> bool {
     }
     let turned = inner.context.run_once(Some(Duration::ZERO));
     if inner.context.has_woken() {
-        bells.notice.ring();
+        inner.collect_woken();
+        // NB: whoever is in no loop may wait in one of its own, for anything.
+        let is_due = inner.attached.is_none() || inner.has_to_wake();
+        if let Some(bells) = &mut inner.bells {
+            bells.tell(is_due);
+        }
     }
     turned.is_ok()
 }

@@ -8,6 +8,7 @@ mod context;
 mod error;
 mod event_loop;
 mod fork;
+mod inner;
 mod io_thread;
 mod monitor;
 mod operation;

@@ -9,8 +9,8 @@ use pyo3::types::PyList;
 
 use super::buffer::PyFrame;
 use super::error;
+use super::inner::Inner;
 use super::monitor;
-use super::shared::Inner;
 use super::waiters::Side;
 use crate::link::Message;
 use crate::socket::{Event, EventLog, RecvFault, SendFault, SocketKey, Taken, TopicFault};

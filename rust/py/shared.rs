@@ -3,15 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::buffer::PyFrame;
 use super::error;
-use super::event_loop::Attached;
+use super::event_loop::running_loop;
 use super::fork::Home;
+use super::inner::Inner;
 use super::io_thread::{Bells, IoThread};
-use super::waiters::{Side, Ticket, Waiters, wake};
+use super::waiters::wake;
 use crate::context::Context;
 use crate::socket::SocketKey;
 use crate::zmtp::Key;
@@ -36,19 +37,6 @@ pub(super) struct Shared {
     orphans: Mutex<Vec<SocketKey>>,
 }
 
-pub(super) struct Inner {
-    pub(super) context: Context<PyFrame>,
-    pub(super) waiters: Waiters,
-    pub(super) attached: Option<Attached>,
-    pub(super) is_closed: bool,
-    /// Of a context with a thread of its own.
-    pub(super) bells: Option<Bells>,
-    /// How often those who waited were looked for.
-    num_rounds: u64,
-    to_wake: Vec<Py<PyAny>>,
-    woken: Vec<SocketKey>,
-}
-
 impl Shared {
     pub(super) fn new(py: Python<'_>, key: Option<Key>, io_thread: bool) -> PyResult<Self> {
         let home = Home::here(py)?;
@@ -62,17 +50,7 @@ impl Shared {
                 Arc::new(fd.try_clone_to_owned().map_err(error::system)?)
             }
         };
-        let inner = Inner {
-            context,
-            waiters: Waiters::default(),
-            attached: None,
-            is_closed: false,
-            bells,
-            num_rounds: 0,
-            to_wake: Vec::new(),
-            woken: Vec::new(),
-        };
-        let inner = Arc::new(Mutex::new(inner));
+        let inner = Arc::new(Mutex::new(Inner::new(context, bells)));
         let start = || IoThread::start(py, &inner, home);
         Ok(Self {
             io_thread: if io_thread { Some(start()?) } else { None },
@@ -82,6 +60,25 @@ impl Shared {
             waiting_thread: AtomicU64::new(0),
             orphans: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The descriptor to wait for, as whoever asks for it may watch it in a loop of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with`], and ClosedError.
+    pub(super) fn watched_fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
+        let fd = self.fd(py)?;
+        let is_in_loop = running_loop(py)?.is_some();
+        self.with(py, |inner| {
+            if let Some(bells) = &mut inner.bells {
+                bells.watch();
+                if !is_in_loop {
+                    bells.expect_any();
+                }
+            }
+        })?;
+        Ok(fd)
     }
 
     /// The descriptor to wait for.
@@ -123,15 +120,30 @@ impl Shared {
         }
         match self.inner.try_lock() {
             Ok(inner) => Ok(inner),
-            Err(TryLockError::Poisoned(_)) => Err(error::closed(py, "context")),
+            Err(TryLockError::Poisoned(broken)) => Err(self.give_up(py, broken.into_inner())),
             Err(TryLockError::WouldBlock) if self.io_thread.is_some() => {
                 // NB: with the interpreter attached, which the thread never waits for.
-                self.inner.lock().map_err(|_| error::closed(py, "context"))
+                self.inner.lock().map_err(|broken| self.give_up(py, broken.into_inner()))
             }
             Err(TryLockError::WouldBlock) => {
                 Err(error::misuse(py, "context is in use by another thread"))
             }
         }
+    }
+
+    /// A panic left the core amid a change, for nobody to use: whoever waits hears of that
+    /// when it tries again.
+    #[cold]
+    fn give_up(&self, py: Python<'_>, mut inner: MutexGuard<'_, Inner>) -> PyErr {
+        let (futures, attached) = inner.give_up();
+        drop(inner);
+        if let Some(attached) = attached
+            && let Err(error) = attached.detach(py)
+        {
+            error.write_unraisable(py, None);
+        }
+        wake(py, futures);
+        error::closed(py, "context")
     }
 
     /// Let `work` use the core, then wake whom that concerns.
@@ -152,10 +164,10 @@ impl Shared {
         if inner.context.has_woken() {
             inner.collect_woken();
         }
-        if inner.to_wake.is_empty() {
+        if !inner.has_to_wake() {
             return Ok(result);
         }
-        let futures = std::mem::take(&mut inner.to_wake);
+        let futures = inner.take_to_wake();
         drop(inner);
         wake(py, futures);
         Ok(result)
@@ -174,7 +186,7 @@ impl Shared {
                 bells.clear_notice();
                 Ok(())
             }
-            None => inner.context.run_once(Some(std::time::Duration::ZERO)),
+            None => inner.context.run_once(Some(Duration::ZERO)),
         };
         self.with(py, turn)?.map_err(|errno| error::system(errno.into()))
     }
@@ -238,99 +250,58 @@ impl Drop for WaitGuard<'_> {
     }
 }
 
-impl Inner {
-    /// Whether what was accepted is going to be written without more being done.
-    #[inline]
-    pub(super) fn flush_is_due(&mut self) -> bool {
-        if let Some(bells) = &mut self.bells {
-            bells.ring_doorbell();
-        }
-        self.attached.as_mut().is_some_and(Attached::trusts_schedule)
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::py::blocking::wait_readable;
+    use crate::py::waiters::Side;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn future(py: Python<'_>) -> Py<PyAny> {
+        let asyncio = PyModule::import(py, "asyncio").unwrap();
+        let event_loop = asyncio.call_method0("new_event_loop").unwrap();
+        event_loop.call_method0("create_future").unwrap().unbind()
     }
 
-    /// The round in which a waiter finds that it must wait.
-    #[inline]
-    pub(super) fn round(&self) -> u64 {
-        self.num_rounds
+    fn is_done(py: Python<'_>, future: &Py<PyAny>) -> bool {
+        future.call_method0(py, "done").unwrap().extract(py).unwrap()
     }
 
-    /// Enter a future that is to wait since `round`.
-    pub(super) fn wait(
-        &mut self,
-        key: SocketKey,
-        side: Side,
-        ticket: Ticket,
-        round: u64,
-        future: Py<PyAny>,
-    ) {
-        // NB: the thread may have done meanwhile what it waits for, and others looked.
-        if self.bells.is_some() && round != self.num_rounds {
-            self.to_wake.push(future);
-        } else {
-            self.waiters.push(key, side, ticket, future);
-        }
+    fn wait_for(py: Python<'_>, shared: &Shared, future: &Py<PyAny>) {
+        shared
+            .with(py, |inner| {
+                let (ticket, round) = (inner.waiters.ticket(), inner.round());
+                inner.wait(SocketKey::default(), Side::Recv, ticket, round, future.clone_ref(py));
+            })
+            .unwrap();
     }
 
-    /// Wake one more receiver, if there is something for it.
-    #[inline]
-    pub(super) fn pass_on_recv(&mut self, key: SocketKey) {
-        if self.context.is_readable(key) {
-            self.waiters.take(key, Side::Recv, 1, &mut self.to_wake);
-        }
+    /// Panic amid a change of the core, as its thread would.
+    fn panic_within(inner: &Arc<Mutex<Inner>>) {
+        let inner = inner.clone();
+        let panicking = std::thread::spawn(move || {
+            let mut inner = inner.lock().unwrap();
+            inner.bells.iter_mut().for_each(Bells::ring_doorbell);
+            panic!("on purpose");
+        });
+        assert!(panicking.join().is_err());
     }
 
-    /// Wake one more of those who wait for `side`, as far as it can go on.
-    pub(super) fn pass_on(&mut self, key: SocketKey, side: Side) {
-        match side {
-            Side::Recv => self.pass_on_recv(key),
-            Side::Send if self.context.is_writable(key) => {
-                self.waiters.take(key, Side::Send, 1, &mut self.to_wake);
-            }
-            // Whoever waits for an event is woken by each.
-            Side::Send | Side::Subscribers | Side::Event | Side::Ended => {}
-        }
-    }
-
-    /// Let whoever waits for an event of a socket look.
-    pub(super) fn wake_watchers(&mut self, key: SocketKey) {
-        self.waiters.take(key, Side::Event, usize::MAX, &mut self.to_wake);
-    }
-
-    /// Forget who waits for a socket, once it is no more and all of them were woken.
-    fn forget_if_gone(&mut self, key: SocketKey) {
-        if self.context.socket(key).is_none() {
-            self.waiters.take(key, Side::Recv, usize::MAX, &mut self.to_wake);
-            self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
-            self.waiters.take(key, Side::Subscribers, usize::MAX, &mut self.to_wake);
-            self.wake_watchers(key);
-            self.waiters.forget(key);
-        }
-    }
-
-    fn collect_woken(&mut self) {
-        self.num_rounds += 1;
-        let mut woken = std::mem::take(&mut self.woken);
-        self.context.take_woken(&mut woken);
-        for key in woken.drain(..) {
-            if self.context.is_readable(key) {
-                let count = self.context.num_readable(key);
-                // Where there is nothing to take, all must hear why.
-                let count = if count == 0 { usize::MAX } else { count };
-                self.waiters.take(key, Side::Recv, count, &mut self.to_wake);
-            }
-            if self.context.take_relief(key) {
-                self.waiters.take(key, Side::Send, usize::MAX, &mut self.to_wake);
-            }
-            self.waiters.take(key, Side::Subscribers, usize::MAX, &mut self.to_wake);
-            if self.context.take_news(key) {
-                self.wake_watchers(key);
-            }
-            self.forget_if_gone(key);
-        }
-        self.woken = woken;
-        if self.is_closed && self.context.is_closed() {
-            let nobody = SocketKey::default();
-            self.waiters.take(nobody, Side::Ended, usize::MAX, &mut self.to_wake);
-        }
+    #[test]
+    fn panic_wakes_who_waits() {
+        Python::initialize();
+        Python::attach(|py| {
+            let shared = Shared::new(py, None, true).unwrap();
+            let waiting = future(py);
+            wait_for(py, &shared, &waiting);
+            panic_within(&shared.inner);
+            let deadline = Instant::now() + PATIENCE;
+            assert!(wait_readable(py, &shared, Some(deadline)).unwrap(), "nobody rang");
+            assert!(shared.turn(py).is_err());
+            assert!(is_done(py, &waiting));
+        });
     }
 }

@@ -112,7 +112,7 @@ impl Socket {
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.shared.fd(py)?.as_raw_fd())
+        Ok(self.shared.watched_fd(py)?.as_raw_fd())
     }
 
     #[pyo3(signature = (endpoint, *, insecure=false))]

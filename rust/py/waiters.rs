@@ -107,6 +107,14 @@ impl Waiters {
         let num_tickets = self.num_tickets;
         std::mem::replace(self, Self { num_tickets, ..Self::default() })
     }
+
+    /// All futures, in no order.
+    pub(super) fn into_futures(self) -> impl Iterator<Item = Py<PyAny>> {
+        let queues = self.sockets.into_values().flat_map(|queues| {
+            [queues.recv, queues.send, queues.event, queues.subscribers].into_iter().flatten()
+        });
+        queues.chain(self.ended).map(|(_, future)| future)
+    }
 }
 
 /// Complete `futures`, less those that were cancelled meanwhile.

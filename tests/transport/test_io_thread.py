@@ -24,6 +24,7 @@ from busduct.errors import (
     LocalProtocolError,
     WaitTimeoutError,
 )
+from busduct.transport import POLLIN, Poller
 
 TCP = "tcp://127.0.0.1:0"
 PATIENCE_SECONDS = 20.0
@@ -345,6 +346,31 @@ async def test_idle_loop_is_left_alone_by_what_concerns_no_task(
         assert select.select([ctx.fileno()], [], [], 0)[0] == []
 
 
+async def test_run_once_ends_for_what_came_before_it(backend: ModuleType) -> None:
+    async with backend.Context(io_thread=True) as ctx:
+        rx = ctx.socket(backend.PULL)
+        with blocking_peer(rx.bind(TCP), b"PUSH") as peer:
+            peer.sock.sendall(frame(b"x") + command(b"PING", b"\0\0"))
+            peer.frame()
+            begun = time.monotonic()
+            ctx.run_once(PATIENCE_SECONDS)
+            assert time.monotonic() - begun < PATIENCE_SECONDS / 2
+            assert rx.recv_nowait() == b"x"
+
+
+async def test_blocking_calls_are_for_owners_in_a_loop_too(
+    backend: ModuleType,
+) -> None:
+    async with backend.Context(io_thread=True) as ctx:
+        rx = ctx.socket(backend.PULL)
+        with sender(rx.bind(TCP), [b"first", b"second"]):
+            assert rx.recv_blocking(timeout=PATIENCE_SECONDS) == b"first"
+            poller = Poller(ctx)
+            poller.register(rx, POLLIN)
+            assert poller.poll(PATIENCE_SECONDS) == [(rx, POLLIN)]
+            assert rx.recv_nowait() == b"second"
+
+
 async def test_context_of_a_thread_closes_after_its_linger(
     backend: ModuleType, any_loop: str
 ) -> None:
@@ -448,7 +474,7 @@ def test_thread_is_named_and_ends_with_the_context(backend: ModuleType) -> None:
     busily_until(lambda: num_io_threads() == 0)
     first = backend.Context(io_thread=True)
     second = backend.Context(io_thread=True)
-    assert num_io_threads() == 2
+    busily_until(lambda: num_io_threads() == 2)
     first.close()
     busily_until(lambda: num_io_threads() == 1)
     first.close()

@@ -84,7 +84,7 @@ class Context:
         """Return the descriptor that is readable when `run_once` has work."""
         with self._reactor:
             self._check_open()
-            return self._reactor.fileno()
+            return self._reactor.watched_fileno()
 
     def run_once(self, timeout: float | None = 0.0) -> None:
         """Do what is ready, waiting at most `timeout` seconds (None: no bound)."""

@@ -37,6 +37,9 @@ class ThreadedReactor(Reactor):
         self._wakes: dict[Wakeable, int] = {}
         self._sleeps_until = 0.0
         self._is_owner_waiting = False
+        self._is_watched = False
+        # Something happened that the owner has not looked at.
+        self._has_news = False
         self._is_ending = False
         self._last_call: Callable[[], None] | None = None
         self._failure: BaseException | None = None
@@ -69,6 +72,13 @@ class ThreadedReactor(Reactor):
         """Return what is readable when the owner has something to attend to."""
         return self._notice.fileno()
 
+    def watched_fileno(self) -> int:
+        """Return the same for whoever may watch it besides the loop."""
+        self._is_watched = True
+        if self.running is None and self._has_news:
+            self._notice.ring()
+        return self.fileno()
+
     def defer(self, queue: Wakeable) -> bool:
         """Note whom to wake in the owner's thread; False if this is that."""
         if threading.get_ident() != self._thread.ident:
@@ -86,6 +96,8 @@ class ThreadedReactor(Reactor):
         self.flush()
         self._summon()
         self._is_owner_waiting = True
+        if self._has_news:
+            self._notice.ring()
         self._lock.release()
         try:
             left = MAX_PATIENCE_SECONDS if timeout is None else timeout
@@ -97,6 +109,7 @@ class ThreadedReactor(Reactor):
             msg = "the thread of this context failed"
             raise RuntimeError(msg) from self._failure
         self._notice.clear()
+        self._has_news = False
         self._wake_tasks()
 
     def _wake_tasks(self) -> None:
@@ -120,8 +133,10 @@ class ThreadedReactor(Reactor):
     def _take_turn(self) -> float | None:
         """Do what is ready; return for how long there is nothing more, None to end."""
         with self._lock:
-            if self._turn(0) and self._is_notice_due:
-                self._notice.ring()
+            if self._turn(0):
+                self._has_news = True
+                if self._is_notice_due:
+                    self._notice.ring()
             if self._last_call is not None:
                 self._last_call()
                 self._close_descriptors()
@@ -136,7 +151,7 @@ class ThreadedReactor(Reactor):
     def _is_notice_due(self) -> bool:
         """Whether the owner, other than a loop with tasks, may wait for anything."""
         is_loop_running = self._loop is not None and self._loop.is_running()
-        return self._is_owner_waiting or not is_loop_running
+        return self._is_owner_waiting or self._is_watched or not is_loop_running
 
     def abandon(self, last_call: Callable[[], None]) -> None:
         """Close from a finaliser, which runs in any thread and amid any call."""

@@ -140,6 +140,10 @@ class Reactor:
         """Return the selector's descriptor."""
         return int(self._selector.fileno())
 
+    def watched_fileno(self) -> int:
+        """Return the same for whoever may watch it besides the loop."""
+        return self.fileno()
+
     def watch(self, fd: int, before: int, after: int, handler: Handler) -> None:
         """Change the events that a descriptor is watched for."""
         if before == after:

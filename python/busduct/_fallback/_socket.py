@@ -71,7 +71,7 @@ class Socket:
         """Return the context's descriptor."""
         with self._reactor:
             self._check_open()
-            return self._reactor.fileno()
+            return self._reactor.watched_fileno()
 
     def bind(self, endpoint: str, *, insecure: bool = False) -> str:
         """Listen at an endpoint; return what is really bound."""
