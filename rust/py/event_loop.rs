@@ -146,8 +146,7 @@ impl Attached {
     }
 }
 
-/// See to it that what was accepted is written: soon by the running loop or the context's
-/// own thread, else now.
+/// See to it that what was accepted is written: soon by the running loop, else now.
 pub(super) fn schedule_flush(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
     let Some(event_loop) = running_loop(py)? else {
         return shared.with(py, |inner| inner.context.flush());
@@ -156,8 +155,7 @@ pub(super) fn schedule_flush(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<(
     let flusher = shared.with(py, |inner| {
         let attached = inner.attached.as_mut()?;
         attached.num_trusted = MAX_TRUSTED;
-        // A context with a thread has told it already.
-        inner.bells.is_none().then(|| attached.flusher.clone_ref(py))
+        Some(attached.flusher.clone_ref(py))
     })?;
     if let Some(flusher) = flusher {
         event_loop.call_method1(intern!(py, "call_soon"), (flusher,))?;

@@ -40,7 +40,9 @@ impl Inner {
     #[inline]
     pub(super) fn flush_is_due(&mut self) -> bool {
         if let Some(bells) = &mut self.bells {
+            // The thread writes many at once, while the owner goes on.
             bells.ring_doorbell();
+            return true;
         }
         self.attached.as_mut().is_some_and(Attached::trusts_schedule)
     }

@@ -48,6 +48,11 @@ impl Socket {
     /// Try once.
     #[inline]
     fn now(&self, py: Python<'_>, mut operation: Operation) -> PyResult<Step> {
+        self.try_once(py, &mut operation)
+    }
+
+    #[inline]
+    fn try_once(&self, py: Python<'_>, operation: &mut Operation) -> PyResult<Step> {
         let (step, needs_flush) = self.shared.with(py, |inner| {
             let step = operation.step(inner, self.key);
             (step, operation.sends() && !inner.flush_is_due())
@@ -179,8 +184,7 @@ impl Socket {
         let waiting: VecDeque<_> = frames(messages)?;
         let total = waiting.len();
         let mut operation = Operation::SendMany(waiting);
-        let step = self.shared.with(py, |inner| operation.step(inner, self.key))?;
-        schedule_flush(py, &self.shared)?;
+        let step = self.try_once(py, &mut operation)?;
         match (step, &operation) {
             (Step::Done(_), _) => Ok(total),
             (

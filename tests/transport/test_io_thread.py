@@ -18,6 +18,7 @@ from tests.transport.peers import GREETING, command, frame, ready
 from tests.transport.test_ownership import outcome_in_child, outcome_in_thread
 from tests.transport.waiting import eventually
 
+from busduct._fallback._bell import Bell, wait_readable
 from busduct.errors import (
     ClosedError,
     FullError,
@@ -430,6 +431,14 @@ def test_waiting_burns_no_processor(backend: ModuleType) -> None:
         with pytest.raises(WaitTimeoutError):
             rx.recv_blocking(timeout=0.5)
         assert time.process_time() - begun < 0.25
+
+
+def test_wait_whose_time_is_over_ends_at_once() -> None:
+    bell = Bell()
+    try:
+        wait_readable(bell.fileno(), -1.0)
+    finally:
+        bell.close()
 
 
 def test_descriptor_is_readable_when_there_is_work(backend: ModuleType) -> None:

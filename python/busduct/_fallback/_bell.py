@@ -47,6 +47,9 @@ class Bell:
 
 def wait_readable(fd: int, timeout: float | None) -> None:
     """Block until a descriptor is readable, for at most so many seconds."""
+    if timeout is not None:
+        # A time that is over already must not become no bound.
+        timeout = max(timeout, 0.0)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.poll(None if timeout is None else math.ceil(timeout * 1000))
