@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -11,6 +12,7 @@ use super::awaitable::Awaitable;
 use super::blocking::{to_duration, wait_readable};
 use super::error;
 use super::event_loop::{attach, end};
+use super::inner::Inner;
 use super::operation::Operation;
 use super::options;
 use super::shared::Shared;
@@ -87,14 +89,10 @@ req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65
     #[pyo3(signature = (timeout=Some(0.0)), text_signature = "($self, timeout=0.0)")]
     fn run_once(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let wait = to_duration(py, timeout)?;
-        self.shared.with(py, |inner| {
-            inner.context.flush();
-            if let Some(bells) = &mut inner.bells {
-                bells.expect_any();
-            }
-        })?;
-        if wait != Some(std::time::Duration::ZERO) {
-            let now = std::time::Instant::now();
+        let has_changed = self.shared.with(py, begin_turn)?;
+        let has_changed = has_changed.map_err(|errno| error::system(errno.into()))?;
+        if wait != Some(Duration::ZERO) && !has_changed {
+            let now = Instant::now();
             let deadline = wait.and_then(|wait| now.checked_add(wait));
             wait_readable(py, &self.shared, deadline)?;
         }
@@ -139,6 +137,17 @@ req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65
     fn __aexit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Awaitable> {
         self.aclose(py)
     }
+}
+
+/// Do what needs no waiting; tell whether that was anything which nobody will tell again.
+fn begin_turn(inner: &mut Inner) -> rustix::io::Result<bool> {
+    let Some(bells) = &mut inner.bells else {
+        inner.context.flush();
+        return Ok(false);
+    };
+    bells.expect_any();
+    inner.context.run_once(Some(Duration::ZERO))?;
+    Ok(inner.context.has_woken())
 }
 
 fn to_key(py: Python<'_>, bytes: &[u8]) -> PyResult<Key> {
