@@ -53,6 +53,8 @@ check: build ## formatting, lints, types, and the stub against the extension
 
 bench: build ## measure beside pyzmq; prints the tables of README
 	$(BIN)/python benches/python/bench_transport.py
+	$(BIN)/python benches/python/bench_round_trips.py
+	$(BIN)/python benches/python/bench_fan_out.py
 	$(BIN)/python benches/python/bench_memory.py
 	cargo bench --quiet
 

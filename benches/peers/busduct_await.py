@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from driver import NUM_CHECKED, Task, ask_with, main, report_rate
+from driver import Task, main, report_rate
+from fan_out import END, Publishing
+from round_trips import ask_with, one_at_a_time, report
 
-from busduct.transport import DEALER, PULL, PUSH, ROUTER, Context
+from busduct.transport import DEALER, PUB, PULL, PUSH, REP, REQ, ROUTER, SUB, Context
 
 
 class Peer:
@@ -30,13 +32,43 @@ class Peer:
         async with Context(**self._options) as ctx:
             rx = ctx.socket(PULL)
             rx.bind(task.endpoint)
-            for index in range(NUM_CHECKED):
+            for index in range(task.num_checked):
                 task.check(index, await rx.recv())
             meter, chunk = task.meter(), task.chunk
             while meter.more(chunk):
                 for _ in range(chunk):
                     await rx.recv()
             report_rate(meter)
+
+    async def publish(self, task: Task) -> Publishing:
+        """Publish one by one, at the pace of the slowest."""
+        async with Context(**self._options) as ctx:
+            tx = ctx.socket(PUB, on_full="wait", hwm_messages=task.hwm, linger=None)
+            tx.bind(task.endpoint)
+            await tx.wait_subscribers(task.num_subscribers)
+            for message in task.first_messages():
+                await tx.send(message)
+            payload, chunk = task.payload, task.chunk
+            publishing = Publishing(task.seconds)
+            while publishing.more():
+                for _ in range(chunk):
+                    await tx.send(payload)
+                publishing.count += chunk
+            await tx.send(END)
+            return publishing
+
+    async def subscribe(self, task: Task) -> int:
+        """Receive one by one and count."""
+        async with Context(**self._options) as ctx:
+            rx = ctx.socket(SUB, hwm_messages=task.hwm)
+            rx.subscribe(b"")
+            rx.connect(task.endpoint)
+            for index in range(task.num_checked):
+                task.check(index, await rx.recv())
+            count = 0
+            while await rx.recv():
+                count += 1
+            return count
 
     async def ask(self, task: Task) -> None:
         """Measure round trips."""
@@ -52,6 +84,21 @@ class Peer:
             router.bind(task.endpoint)
             while True:
                 await router.send_multipart(await router.recv_multipart())
+
+    async def request(self, task: Task) -> None:
+        """Measure round trips, each a request and its reply."""
+        async with Context(**self._options) as ctx:
+            requester = ctx.socket(REQ, linger=0.0)
+            requester.connect(task.endpoint)
+            report(await one_at_a_time(task, requester.send, requester.recv))
+
+    async def reply(self, task: Task) -> None:
+        """Reply without end."""
+        async with Context(**self._options) as ctx:
+            replier = ctx.socket(REP)
+            replier.bind(task.endpoint)
+            while True:
+                await replier.send(await replier.recv())
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from driver import NUM_CHECKED, Task, main, report_rate
+from driver import Task, main, report_rate
+from fan_out import END, Publishing
 
-from busduct.transport import PULL, PUSH, Context
+from busduct.transport import PUB, PULL, PUSH, SUB, Context
 
 
 class Peer:
@@ -29,7 +30,7 @@ class Peer:
         async with Context(**self._options) as ctx:
             rx = ctx.socket(PULL)
             rx.bind(task.endpoint)
-            for index in range(NUM_CHECKED):
+            for index in range(task.num_checked):
                 task.check(index, await rx.recv())
             meter, count = task.meter(), 0
             while meter.more(count):
@@ -37,6 +38,33 @@ class Peer:
                 while count < task.chunk:
                     count += len(await rx.recv_many())
             report_rate(meter)
+
+    async def publish(self, task: Task) -> Publishing:
+        """Publish up to 1 MiB or 256 messages a call, at the pace of the slowest."""
+        async with Context(**self._options) as ctx:
+            tx = ctx.socket(PUB, on_full="wait", hwm_messages=task.hwm, linger=None)
+            tx.bind(task.endpoint)
+            await tx.wait_subscribers(task.num_subscribers)
+            await tx.send_many(task.first_messages())
+            publishing, batch = Publishing(task.seconds), [task.payload] * task.chunk
+            while publishing.more():
+                await tx.send_many(batch)
+                publishing.count += len(batch)
+            await tx.send(END)
+            return publishing
+
+    async def subscribe(self, task: Task) -> int:
+        """Receive what is there, and count."""
+        async with Context(**self._options) as ctx:
+            rx = ctx.socket(SUB, hwm_messages=task.hwm)
+            rx.subscribe(b"")
+            rx.connect(task.endpoint)
+            for index in range(task.num_checked):
+                task.check(index, await rx.recv())
+            count = 0
+            while (batch := await rx.recv_many())[-1]:
+                count += len(batch)
+            return count + len(batch) - 1
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """What every peer of the transport benchmark shares: its task, its clock, its checks.
 
-A peer's file holds one class with four methods and calls `main` with it:
+A peer's file holds one class with some of these methods and calls `main` with it:
 
 - `receive` binds, checks the first messages, then counts until the meter is done;
 - `send` connects and sends until it is ended;
-- `ask` connects, checks the first replies, then measures round trips;
-- `answer` binds and echoes until it is ended.
+- `ask` (DEALER) and `request` (REQ) connect, check the first replies, then measure
+  round trips;
+- `answer` (ROUTER) and `reply` (REP) bind and echo until they are ended;
+- `publish` and `subscribe` are what the role `fan_out` runs (see fan_out.py).
 
-Methods may be coroutines, which run on uvloop. `receive` and `ask` print one JSON
-object.
+Methods may be coroutines, which run on uvloop. `receive`, `ask`, `request` and
+`fan_out` print one JSON object.
 """
 
 import argparse
@@ -19,10 +21,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import fan_out
 import uvloop
 
-NUM_CHECKED = 100
-NUM_OUTSTANDING = 64
+ROLES = ("send", "receive", "ask", "answer", "request", "reply", "fan_out")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Task:
     nbytes: int
     seconds: float
     payload: bytes = field(repr=False)
+    num_subscribers: int = 0
+
+    @property
+    def num_checked(self) -> int:
+        """Messages that are checked: 8 MiB of them, 100 at most."""
+        return max(1, min(100, (8 << 20) // self.nbytes))
+
+    @property
+    def hwm(self) -> int:
+        """Messages that a queue holds in a fan-out: 8 MiB of them, 1000 at most."""
+        return max(1, min(1000, (8 << 20) // self.nbytes))
 
     @property
     def chunk(self) -> int:
@@ -59,7 +72,7 @@ class Task:
 
     def first_messages(self) -> list[bytes]:
         """Return the messages that are sent to be checked."""
-        return [self.numbered(index) for index in range(NUM_CHECKED)]
+        return [self.numbered(index) for index in range(self.num_checked)]
 
 
 class Meter:
@@ -86,94 +99,32 @@ class Meter:
         return False
 
 
-class Latencies:
-    """Collect round trips one at a time, then many outstanding, for a time each."""
-
-    def __init__(self, seconds: float) -> None:
-        self._nanoseconds: list[int] = []
-        self._deadline = time.perf_counter() + seconds
-
-    def add(self, nanoseconds: int) -> None:
-        """Record one round trip."""
-        self._nanoseconds.append(nanoseconds)
-
-    def more(self) -> bool:
-        """Return whether there is time left."""
-        return time.perf_counter() < self._deadline
-
-    def quantile_us(self, share: float) -> float:
-        """Return the round trip in microseconds that `share` of them do not exceed."""
-        ordered = sorted(self._nanoseconds)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] / 1000
-
-
 def report_rate(meter: Meter) -> None:
     """Print what `receive` measured."""
     print(json.dumps({"rate": meter.rate}), flush=True)
 
 
-def report_round_trips(latencies: Latencies, meter: Meter) -> None:
-    """Print what `ask` measured."""
-    result = {
-        "p50_us": latencies.quantile_us(0.5),
-        "p99_us": latencies.quantile_us(0.99),
-        "rate_64": meter.rate,
-    }
-    print(json.dumps(result), flush=True)
-
-
-async def ask_with(task: Task, send: Any, recv: Any) -> None:
-    """Measure round trips through the coroutines `send(bytes)` and `recv()`."""
-    for index, message in enumerate(task.first_messages()):
-        await send(message)
-        task.check(index, await recv())
-    latencies, payload = Latencies(task.seconds), task.payload
-    while latencies.more():
-        start = time.perf_counter_ns()
-        await send(payload)
-        await recv()
-        latencies.add(time.perf_counter_ns() - start)
-    for _ in range(NUM_OUTSTANDING):
-        await send(payload)
-    meter = task.meter()
-    while meter.more(1):
-        await recv()
-        await send(payload)
-    report_round_trips(latencies, meter)
-
-
-def ask_blocking_with(task: Task, send: Any, recv: Any) -> None:
-    """Measure round trips through the blocking `send(bytes)` and `recv()`."""
-    for index, message in enumerate(task.first_messages()):
-        send(message)
-        task.check(index, recv())
-    latencies, payload = Latencies(task.seconds), task.payload
-    while latencies.more():
-        start = time.perf_counter_ns()
-        send(payload)
-        recv()
-        latencies.add(time.perf_counter_ns() - start)
-    for _ in range(NUM_OUTSTANDING):
-        send(payload)
-    meter = task.meter()
-    while meter.more(1):
-        recv()
-        send(payload)
-    report_round_trips(latencies, meter)
+def perform(method: Any, task: Task) -> Any:
+    """Run one method of a peer, on uvloop if it is a coroutine."""
+    if inspect.iscoroutinefunction(method):
+        return uvloop.run(method(task))
+    return method(task)
 
 
 def main(peer: Any) -> None:
     """Do what the command line asks of `peer`."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=["send", "receive", "ask", "answer"])
+    parser.add_argument("role", choices=ROLES)
     parser.add_argument("endpoint")
     parser.add_argument("nbytes", type=int)
     parser.add_argument("seconds", type=float)
-    arguments = parser.parse_args()
-    payload = random.Random(arguments.nbytes).randbytes(arguments.nbytes)
-    task = Task(arguments.endpoint, arguments.nbytes, arguments.seconds, payload)
-    method = getattr(peer, arguments.role)
-    if inspect.iscoroutinefunction(method):
-        uvloop.run(method(task))
+    parser.add_argument("num_subscribers", type=int, nargs="?", default=0)
+    arguments = vars(parser.parse_args())
+    role = arguments.pop("role")
+    payload = random.Random(arguments["nbytes"]).randbytes(arguments["nbytes"])
+    task = Task(**arguments, payload=payload)
+    if role == "fan_out":
+        rate = fan_out.measure(peer, task, perform)
+        print(json.dumps({"rate": rate}), flush=True)
     else:
-        method(task)
+        perform(getattr(peer, role), task)

@@ -1,7 +1,7 @@
 """What a key costs: messages between two processes over TCP, without one and with one.
 
 The two take turns, in another order each run, so that a slow minute of the machine hits
-both. Each checks its first hundred messages before the clock starts.
+both. Each checks the first messages before the clock starts.
 
     python benches/python/bench_keys.py [--runs 5] [--sizes 1024 65536]
 """
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench_transport import DEADLINE_S, PEERS_DIR, commit, machine, summary
+from report import DEADLINE_S, PEERS_DIR, commit, machine, summary
 
 STYLES = {"await": "one call a message", "batch": "many messages a call"}
 SIZES = (32, 1 << 10, 64 << 10, 1 << 20)
