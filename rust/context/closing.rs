@@ -49,7 +49,11 @@ impl<B: Buffer> Context<B> {
     fn stop_receiving(&mut self, key: SocketKey) {
         let mut failed = Vec::new();
         for link in self.sockets[key].links.clone() {
-            let skipped = self.links[link].link.skip_messages();
+            // Watching one may have ended another.
+            let Some(peer) = self.links.get_mut(link) else {
+                continue;
+            };
+            let skipped = peer.link.skip_messages();
             self.sockets[key].set_ready(&mut self.links, link, false);
             if !self.links[link].link.is_open() {
                 self.bury(link);

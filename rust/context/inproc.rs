@@ -135,13 +135,14 @@ impl<B: Buffer> Context<B> {
                 && receiver.link.inbox.has_room()
                 && let Some(message) = sender.link.outbox.pop()
             {
+                batch -= 1;
+                written.num_messages += 1;
+                written.nbytes += message.nbytes() as u64;
+                // It is sent, and not received, as one over a stream would be.
                 too_large = check_limits(&receiver.link, &message).err();
                 if too_large.is_some() {
                     break;
                 }
-                batch -= 1;
-                written.num_messages += 1;
-                written.nbytes += message.nbytes() as u64;
                 receiver.link.inbox.accept(message);
             }
             let is_done = written.num_messages == 0;
