@@ -1,6 +1,7 @@
 """A socket whose options come first: opened when it is bound or connected."""
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from busduct.errors import BusductError
@@ -13,7 +14,9 @@ from busduct.transport.zmq_compat.error import ZMQError, translate
 if TYPE_CHECKING:
     from busduct._core import Socket as CoreSocket
 
-__all__ = ["LazySocket"]
+__all__ = ["Data", "LazySocket"]
+
+Data = bytes | bytearray | memoryview
 
 
 class LazySocket:
@@ -27,6 +30,9 @@ class LazySocket:
         shared: The context.
         kind: As in libzmq.
         options: What is set on it.
+        is_local: It was bound or connected within the context.
+        swift_send: Sends a message of one part without the lock of the context; None
+            where that is not possible.
         last_endpoint: Bound or connected to last, as text.
         is_closed: `close_locked` was called.
     """
@@ -37,6 +43,8 @@ class LazySocket:
         self.shared = shared
         self.kind = kind
         self.options = Options(kind, own)
+        self.is_local = False
+        self.swift_send: Callable[[Data], None] | None = None
         self.last_endpoint = ""
         self.is_closed = False
         self._core: CoreSocket | None = None
@@ -62,7 +70,7 @@ class LazySocket:
             ZMQError: Why not, as an error number and text.
         """
         self.check()
-        endpoint = checked(address)
+        endpoint = self._checked(address)
         if endpoint == "ipc://*":
             endpoint = self._paths.make()
         insecure = self.shared.insecure and endpoint.startswith("tcp://")
@@ -84,7 +92,7 @@ class LazySocket:
             ZMQError: Why not, as an error number and text.
         """
         self.check()
-        endpoint = checked(address)
+        endpoint = self._checked(address)
         try:
             self._opened(is_bound_first=False).connect(endpoint)
         except (BusductError, OSError) as error:
@@ -149,11 +157,21 @@ class LazySocket:
                 self._core.subscribe(topic)
         return self._core
 
+    def _checked(self, address: str | bytes) -> str:
+        endpoint = checked(address)
+        self.is_local = self.is_local or endpoint.startswith("inproc://")
+        return endpoint
+
+    def interrupt(self) -> None:
+        """Let no call succeed any more."""
+        self.swift_send = None
+
     def close_locked(self) -> None:
         """Close it, going on sending for as long as its linger says. Idempotent."""
         if self.is_closed:
             return
         self.is_closed = True
+        self.interrupt()
         if self._core is not None:
             self._core.close(self.options.seconds(SocketOption.LINGER))
         self._paths.close()

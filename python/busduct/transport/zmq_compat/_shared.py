@@ -42,6 +42,9 @@ class Closable(Protocol):
     def close_locked(self) -> None:
         """Close it; called under the context's lock."""
 
+    def interrupt(self) -> None:
+        """Let no call succeed any more; called under the context's lock."""
+
 
 class SharedContext:
     """A busduct context behind a lock; entered for each call of it.
@@ -49,6 +52,8 @@ class SharedContext:
     Attributes:
         key: What TCP peers must know too, or None.
         insecure: Whether TCP may be bound beyond loopback without a key.
+        pid: Of the process that made it.
+        is_atomic: Each call of its busduct context is whole without the lock.
         is_terminated: Every call but closing fails from here on.
         is_closed: Nothing is left to be closed.
     """
@@ -56,9 +61,10 @@ class SharedContext:
     def __init__(self, *, key: bytes | None = None, insecure: bool = False) -> None:
         self.key = key
         self.insecure = insecure
+        self.is_atomic = False
         self.is_terminated = False
         self.is_closed = False
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._lock = threading.Lock()
         self._has_no_sockets = threading.Condition(self._lock)
         self._running: asyncio.AbstractEventLoop | None = None
@@ -71,10 +77,10 @@ class SharedContext:
     @property
     def is_foreign(self) -> bool:
         """Whether this process is a forked child of the owner."""
-        return os.getpid() != self._pid
+        return os.getpid() != self.pid
 
     def __enter__(self) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             msg = "context belongs to the parent process; make one here"
             raise ZMQError(Errno.ENOTSOCK, msg)
         self._lock.acquire()
@@ -124,6 +130,8 @@ class SharedContext:
             backend = load_backend()
             # libzmq's programs rely on a thread that goes on with what they sent.
             self._core = backend.Context(key=self.key, io_thread=True)
+            # A native call never gives the interpreter to another thread.
+            self.is_atomic = backend.BACKEND == "rust"
         return self._core
 
     def fileno(self) -> int:
@@ -190,6 +198,8 @@ class SharedContext:
             return
         self.is_terminated = True
         with self._lock:
+            for socket in self._sockets:
+                socket.interrupt()
             for waiter in self._waiters:
                 waiter.wake()
             while self._sockets:

@@ -2,10 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from busduct.errors import BusductError, FullError, PeerLostError
-from busduct.transport.zmq_compat._opening import LazySocket
+from busduct.errors import (
+    BusductError,
+    FullError,
+    LocalProtocolError,
+    PeerLostError,
+)
+from busduct.transport.zmq_compat._opening import Data, LazySocket
 from busduct.transport.zmq_compat._shared import SharedContext
 from busduct.transport.zmq_compat.constants import (
     Errno,
@@ -15,13 +20,25 @@ from busduct.transport.zmq_compat.constants import (
 )
 from busduct.transport.zmq_compat.error import ZMQError, translate
 
+if TYPE_CHECKING:
+    from busduct._core import Socket as CoreSocket
+
 __all__ = ["Data", "SharedSocket"]
 
-Data = bytes | bytearray | memoryview
 POLLIN = int(PollEvent.POLLIN)
 POLLOUT = int(PollEvent.POLLOUT)
 _NOT_SENDING = {SocketType.PULL, SocketType.SUB}
 _NOT_RECEIVING = {SocketType.PUSH, SocketType.PUB}
+# Of these, sending a part asks for no turn and no address.
+_SWIFT = {
+    SocketType.PUSH,
+    SocketType.PUB,
+    SocketType.XPUB,
+    SocketType.DEALER,
+    SocketType.PAIR,
+}
+# Taken at once, under one lock, for the calls that follow.
+_BATCH_MESSAGES, _BATCH_BYTES = 64, 64 << 10
 
 
 class SharedSocket(LazySocket):
@@ -31,6 +48,9 @@ class SharedSocket(LazySocket):
 
     Attributes:
         has_more: Whether further parts follow the one that was received last.
+        incoming: What is left of the message that was received last.
+        outgoing: The parts given so far of the next message.
+        batch: Messages of one part that come behind those in `incoming`.
     """
 
     def __init__(
@@ -38,17 +58,36 @@ class SharedSocket(LazySocket):
     ) -> None:
         super().__init__(shared, kind, own)
         self.has_more = False
-        self._incoming: deque[bytes] = deque()
-        self._outgoing: list[Data] = []
+        self.incoming: deque[bytes] = deque()
+        self.outgoing: list[Data] = []
+        self.batch: deque[bytes] = deque()
+        self._max_batch = 0
         # What a REQ or REP may do next; others may always do both.
         self._may_send = kind is not SocketType.REP
         self._may_recv = kind is not SocketType.REQ
         self._is_reply_lost = False
 
+    def _opened(self, *, is_bound_first: bool) -> "CoreSocket":
+        core = super()._opened(is_bound_first=is_bound_first)
+        # A message within the context may concern others, who are told under the lock.
+        is_swift = self.shared.is_atomic and self.kind in _SWIFT and not self.is_local
+        self.swift_send = core.send_nowait if is_swift else None
+        if self.kind in {SocketType.PULL, SocketType.SUB}:
+            marks = self.options.number(SocketOption.RCVHWM) or _BATCH_MESSAGES
+            is_stale = self.options.number(SocketOption.CONFLATE)
+            self._max_batch = 0 if is_stale else min(marks, _BATCH_MESSAGES)
+        return core
+
+    def interrupt(self) -> None:
+        """Let no call succeed any more."""
+        super().interrupt()
+        # NB: not cleared, because a call may be amid taking from it.
+        self.batch = deque()
+
     def events(self) -> int:
         """Return what could be done at once, as POLLIN and POLLOUT."""
         events = 0
-        if self._incoming or self._is_readable():
+        if self.incoming or self.batch or self._is_readable():
             events |= POLLIN
         if self._may_send and self.kind not in _NOT_SENDING and self._is_writable():
             events |= POLLOUT
@@ -71,7 +110,7 @@ class SharedSocket(LazySocket):
         """Keep a part until the last one of its message comes."""
         self.check()
         self._check_turn(is_sending=True)
-        self._outgoing.append(part)
+        self.outgoing.append(part)
 
     def try_send(self, parts: Sequence[Data]) -> bool:
         """Send a message, or the rest of one; return False if there is no room.
@@ -82,20 +121,20 @@ class SharedSocket(LazySocket):
         """
         self.check()
         self._check_turn(is_sending=True)
-        message = [*self._outgoing, *parts]
+        message = [*self.outgoing, *parts]
         try:
             is_sent = self._try_send(message)
         except PeerLostError as error:
             # libzmq lets go what a REP says to somebody who is gone.
             if self.kind is not SocketType.REP:
-                self._outgoing.clear()
+                self.outgoing.clear()
                 raise translate(error) from error
             is_sent = True
         except BusductError as error:
-            self._outgoing.clear()
+            self.outgoing.clear()
             raise translate(error) from error
         if is_sent:
-            self._outgoing.clear()
+            self.outgoing.clear()
             self._sent()
         return is_sent
 
@@ -128,7 +167,7 @@ class SharedSocket(LazySocket):
         if self.kind is SocketType.REQ:
             self._may_recv = True
             self._is_reply_lost = False
-            self._incoming.clear()
+            self.incoming.clear()
             self._may_send = bool(self.options.number(SocketOption.REQ_RELAXED))
         elif self.kind is SocketType.REP:
             self._may_send, self._may_recv = False, True
@@ -140,10 +179,10 @@ class SharedSocket(LazySocket):
             ZMQError: EFSM: not this one's turn. ENOTSUP: this kind does not receive.
         """
         self.check()
-        if not self._incoming and not self._refill():
+        if not self.incoming and not self.batch and not self._refill():
             return None
-        part = self._incoming.popleft()
-        self.has_more = bool(self._incoming)
+        part = (self.incoming or self.batch).popleft()
+        self.has_more = bool(self.incoming)
         if not self.has_more:
             self._received()
         return part
@@ -151,27 +190,30 @@ class SharedSocket(LazySocket):
     def try_recv_rest(self) -> list[bytes] | None:
         """Take the next message, or the rest of one; None if there is none."""
         self.check()
-        if not self._incoming and not self._refill():
+        if not self.incoming and not self.batch and not self._refill():
             return None
-        parts = list(self._incoming)
-        self._incoming.clear()
+        if self.incoming:
+            parts = list(self.incoming)
+            self.incoming.clear()
+        else:
+            parts = [self.batch.popleft()]
         self.has_more = False
         self._received()
         return parts
 
     def put_back(self, parts: Sequence[bytes]) -> None:
         """Take parts back that were received last, and that nobody got."""
-        self._incoming.extendleft(reversed(parts))
+        self.incoming.extendleft(reversed(parts))
 
     def _refill(self) -> bool:
         self._check_turn(is_sending=False)
         if self._core is None or self._is_reply_lost:
             return False
         try:
-            message = self._core.recv_multipart_nowait()
-            if message is None:
-                self.shared.process()
-                message = self._core.recv_multipart_nowait()
+            if self._take(self._core):
+                return True
+            self.shared.process()
+            return self._take(self._core)
         except PeerLostError:
             # libzmq waits for that reply for ever; the time that the program allows
             # for it, or REQ_RELAXED, ends the wait.
@@ -179,10 +221,17 @@ class SharedSocket(LazySocket):
             return False
         except BusductError as error:
             raise translate(error) from error
-        if message is None:
-            return False
-        self._incoming.extend(message)
-        return True
+
+    def _take(self, core: "CoreSocket") -> bool:
+        if self._max_batch:
+            try:
+                self.batch.extend(core.recv_many_nowait(self._max_batch, _BATCH_BYTES))
+                return bool(self.batch)
+            except LocalProtocolError:
+                # A message of several parts, and so are most that will follow it.
+                self._max_batch = 0
+        self.incoming.extend(core.recv_multipart_nowait() or ())
+        return bool(self.incoming)
 
     def _received(self) -> None:
         if self.kind in {SocketType.REQ, SocketType.REP}:
