@@ -20,6 +20,14 @@ use super::error;
 use super::fork::Home;
 use super::inner::Inner;
 
+/// How long an owner that sent something is left to send more, before the thread takes the
+/// lock and writes all of it. An owner that comes to wait does not wait for that: it writes
+/// by itself.
+///
+/// Messages of 32 B by 100 over TCP, by `bench_zmq_compat.py` on 2 vCPU: 230 k/s without it,
+/// 629 k/s with it, beside 800 and 820 k/s of pyzmq.
+const GATHERING: Duration = Duration::from_micros(20);
+
 /// Set for good once there is such a thread: until then nobody needs to ask which it is.
 static HAS_THREADS: AtomicBool = AtomicBool::new(false);
 
@@ -227,7 +235,12 @@ impl Drop for Farewell<'_> {
 fn wait(poller: &OwnedFd, doorbell: &OwnedFd) -> bool {
     let watched = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
     let mut fds = [watched(poller.as_fd()), watched(doorbell.as_fd())];
-    matches!(poll(&mut fds, None), Ok(_) | Err(Errno::INTR))
+    match poll(&mut fds, None) {
+        Ok(_) if fds[0].revents().is_empty() => std::thread::sleep(GATHERING),
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Do what is ready; `false` once the thread is to end.
