@@ -164,26 +164,32 @@ async def test_what_subscribers_send_to_a_publisher_is_bounded(
         rx.subscribe(b"")
         rx.connect(tx.bind(ipc("a")))
         await tx.wait_subscribers()
+        if kind == "XPUB":
+            assert await tx.recv() == b"\x01"
         async with await RawPeer.introduced(tx.last_endpoint, b"SUB") as peer:
             message = frame(bytes(64 << 10), 1) + frame(b"no subscription")
 
             async def flood() -> None:
-                # An XPUB gives them to its user, who takes none, and reads no more.
                 for _ in range(1000):
                     await peer.send(message)
 
             before = resident_nbytes()
             flooding = asyncio.create_task(flood())
+            if kind == "PUB":
+                await flooding
+            else:
+                # It gives them to its user, who takes none, and reads no more.
+                await eventually(lambda: tx.statistics().num_recv_queued >= 10)
             for _ in range(100):
                 await tx.send(b"on")
                 assert await rx.recv() == b"on"
-            if kind == "XPUB":
-                flooding.cancel()
+            assert tx.statistics().num_recv_queued == (0 if kind == "PUB" else 10)
+            flooding.cancel()
             await asyncio.wait([flooding])
             assert resident_nbytes() - before < 16 * MIB
 
 
-@pytest.mark.parametrize("target", ["file", "nothing", "socket"])
+@pytest.mark.parametrize("target", ["file", "nothing", "socket", "stale"])
 def test_link_at_an_ipc_path_leads_nowhere(
     backend: ModuleType, tmp_path: Path, ipc: Callable[[str], str], target: str
 ) -> None:
@@ -194,6 +200,9 @@ def test_link_at_an_ipc_path_leads_nowhere(
             there.write_bytes(b"precious")
         elif target == "socket":
             there = Path(owner.bind(ipc("owner")).removeprefix("ipc://"))
+        elif target == "stale":
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(there))
         link = Path(ipc("link").removeprefix("ipc://"))
         link.symlink_to(there)
         with pytest.raises((BusductError, OSError)):
