@@ -73,7 +73,7 @@ impl Inner {
     /// Wake one more receiver, if there is something for it.
     #[inline]
     pub(super) fn pass_on_recv(&mut self, key: SocketKey) {
-        if self.context.is_readable(key) {
+        if !self.waiters.is_empty() && self.context.is_readable(key) {
             self.waiters.take(key, Side::Recv, 1, &mut self.to_wake);
         }
     }

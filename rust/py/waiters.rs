@@ -32,11 +32,19 @@ struct Queues {
     subscribers: VecDeque<(Ticket, Py<PyAny>)>,
 }
 
+impl Queues {
+    fn len(&self) -> usize {
+        self.recv.len() + self.send.len() + self.event.len() + self.subscribers.len()
+    }
+}
+
 /// All futures of a context, by socket and side, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Waiters {
     sockets: HashMap<SocketKey, Queues>,
     ended: VecDeque<(Ticket, Py<PyAny>)>,
+    /// Futures held, of all sockets.
+    num_futures: usize,
     num_tickets: u64,
 }
 
@@ -60,6 +68,13 @@ impl Waiters {
         let queue = self.queue(key, side);
         let at = queue.partition_point(|(other, _)| *other < ticket);
         queue.insert(at, (ticket, future));
+        self.num_futures += 1;
+    }
+
+    /// Whether nobody waits for any socket.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.num_futures == 0
     }
 
     /// Take a future back; `None` if it is woken already.
@@ -74,7 +89,9 @@ impl Waiters {
         }
         let queue = self.queue(key, side);
         let at = queue.iter().position(|(other, _)| *other == ticket);
-        at.and_then(|at| queue.remove(at)).map(|(_, future)| future)
+        let (_, future) = at.and_then(|at| queue.remove(at))?;
+        self.num_futures -= 1;
+        Some(future)
     }
 
     fn has_queue(&self, key: SocketKey, side: Side) -> bool {
@@ -89,17 +106,20 @@ impl Waiters {
         count: usize,
         into: &mut Vec<Py<PyAny>>,
     ) {
-        if !self.has_queue(key, side) {
+        if self.is_empty() || !self.has_queue(key, side) {
             return;
         }
         let queue = self.queue(key, side);
         let count = count.min(queue.len());
         into.extend(queue.drain(..count).map(|(_, future)| future));
+        self.num_futures -= count;
     }
 
     /// Forget a socket that is no more, for which nobody waits.
     pub(super) fn forget(&mut self, key: SocketKey) {
-        self.sockets.remove(&key);
+        if let Some(queues) = self.sockets.remove(&key) {
+            self.num_futures -= queues.len();
+        }
     }
 
     /// Give all away: their loop is gone. Dropping them may run Python code.

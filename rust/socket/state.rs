@@ -68,10 +68,11 @@ impl<B: Buffer> Socket<B> {
         let (marks, overflow) = outgoing(kind, &options);
         let pattern = Pattern::new(kind, &options);
         let is_pipe = matches!(pattern, Pattern::Pipe);
+        let gives_as_came = is_pipe || matches!(pattern, Pattern::Subscribe(_));
         Ok(Self {
             kind,
             is_plain_sender: is_pipe && kind.sends() && overflow == Overflow::Wait,
-            is_plain_receiver: is_pipe && kind.receives(),
+            is_plain_receiver: gives_as_came && kind.receives(),
             pattern,
             marks,
             overflow,
