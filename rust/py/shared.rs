@@ -109,7 +109,17 @@ impl Shared {
         self.home.is_left()
     }
 
+    /// The core, if nothing keeps it from the calling thread.
     #[inline]
+    fn try_lock(&self) -> Option<MutexGuard<'_, Inner>> {
+        let is_awaited = self.waiting_thread.load(Ordering::Relaxed) != 0;
+        if is_awaited || self.is_forked() { None } else { self.inner.try_lock().ok() }
+    }
+
+    /// As [`Self::try_lock`], or for the thread of the context to leave it, or why not.
+    ///
+    /// NB: kept out of the way of those calls that find it free, which are nearly all.
+    #[cold]
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Inner>> {
         if self.is_forked() {
             return Err(error::forked(py));
@@ -159,7 +169,10 @@ impl Shared {
         py: Python<'_>,
         work: impl FnOnce(&mut Inner) -> R,
     ) -> PyResult<R> {
-        let mut inner = self.lock(py)?;
+        let mut inner = match self.try_lock() {
+            Some(inner) => inner,
+            None => self.lock(py)?,
+        };
         let result = work(&mut inner);
         if inner.context.has_woken() {
             inner.collect_woken();
