@@ -33,11 +33,7 @@ impl<B: Buffer> Context<B> {
                 Ok(None) => return,
                 Err(Errno::PERM) => {
                     let endpoint = listener.endpoint().to_string();
-                    let socket = &mut self.sockets[socket];
-                    socket.counters.num_refused += 1;
-                    socket.note(&endpoint, PeerFault::OtherUser);
-                    let (key, fault) = (bound.socket, Some(PeerFault::OtherUser));
-                    self.tell_fault(key, EventKind::Refused, &endpoint, fault);
+                    self.refuse_user(socket, &endpoint);
                 }
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     self.rest_listener(key);
@@ -108,8 +104,23 @@ impl<B: Buffer> Context<B> {
                     connector.link = link;
                 }
             }
-            Err(_) => self.put_off(key),
+            Err(errno) => {
+                if errno == Errno::PERM && matches!(connector.endpoint, Endpoint::Ipc(_)) {
+                    let endpoint = connector.endpoint.to_string();
+                    self.refuse_user(socket, &endpoint);
+                }
+                self.put_off(key);
+            }
         }
+    }
+
+    /// Note that the other end belongs to another user, and is not spoken to.
+    fn refuse_user(&mut self, key: SocketKey, endpoint: &str) {
+        let socket = &mut self.sockets[key];
+        socket.counters.num_refused += 1;
+        socket.note(endpoint, PeerFault::OtherUser);
+        let fault = Some(PeerFault::OtherUser);
+        self.tell_fault(key, EventKind::Refused, endpoint, fault);
     }
 
     /// What protects a link over `stream`.

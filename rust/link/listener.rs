@@ -11,8 +11,9 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
     getsockname, listen, socket_with, sockopt,
 };
-use rustix::process::{Pid, geteuid, getpid};
+use rustix::process::{Pid, getpid};
 
+use super::credentials::check_user;
 use super::{Endpoint, KernelOptions, Stream};
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
@@ -170,10 +171,7 @@ impl Listener {
         };
         let is_unix = self.file.is_some();
         if is_unix {
-            let uid = sockopt::socket_peercred(&fd)?.uid;
-            if uid != geteuid() && !uid.is_root() {
-                return Err(Errno::PERM);
-            }
+            check_user(&fd)?;
         }
         Stream::accepted(fd, !is_unix, &self.kernel).map(Some)
     }

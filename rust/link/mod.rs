@@ -4,6 +4,7 @@ mod announcements;
 mod assembler;
 mod buffer;
 mod closed;
+mod credentials;
 mod endpoint;
 mod guard;
 mod heartbeat;

@@ -14,6 +14,7 @@ use rustix::net::{
 };
 
 use super::KernelOptions;
+use super::credentials::check_user;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
@@ -31,11 +32,13 @@ impl Stream {
         Ok(Self { fd, is_tcp })
     }
 
-    /// Start to connect to a Unix socket. It is done at once, or fails.
+    /// Start to connect to a Unix socket. It is done at once, or fails: with `PERM` where
+    /// another user listens.
     pub(crate) fn connect_unix(path: &Path, kernel: &KernelOptions) -> Result<Self> {
         let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
         kernel.apply(fd.as_fd(), false)?;
         connect(&fd, &SocketAddrUnix::new(path)?)?;
+        check_user(&fd)?;
         Ok(Self { fd, is_tcp: false })
     }
 

@@ -146,7 +146,7 @@ pub(super) fn from_peer<'py>(py: Python<'py>, error: PeerError) -> PyResult<Boun
             make_value(py, "HandshakeError", (endpoint, reason))
         }
         PeerFault::OtherUser => {
-            let text = format!("a peer of another user came to {endpoint}");
+            let text = format!("the peer at {endpoint} belongs to another user");
             make_value(py, "AuthError", (text,))
         }
     }

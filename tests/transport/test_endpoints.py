@@ -354,6 +354,46 @@ async def test_peer_of_another_user_is_refused(backend: ModuleType, ipc: Ipc) ->
         assert rx.statistics().num_accepted == 0
 
 
+LISTEN_AS_ANOTHER_USER = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+listener.settimeout(20)
+peer, _ = listener.accept()
+peer.settimeout(20)
+sys.exit(peer.recv(1) != b"")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_listener_of_another_user_is_told_nothing(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    async with backend.Context() as ctx:
+        endpoint = ipc("a")
+        path = path_of(endpoint)
+        path.parent.chmod(0o777)
+        tx = ctx.socket(backend.PUSH, linger=0, reconnect_interval=0.01)
+        child = await asyncio.to_thread(
+            subprocess.Popen,
+            [PUBLIC_PYTHON, "-c", LISTEN_AS_ANOTHER_USER, str(path)],
+            user=65534,
+            group=65534,
+            cwd="/",
+        )
+        try:
+            await tx.send(b"secret")
+            tx.connect(endpoint)
+            await eventually(lambda: tx.statistics().num_refused > 0)
+        finally:
+            assert await asyncio.to_thread(child.wait) == 0
+            path.unlink()
+        assert isinstance(tx.recent_errors()[-1], AuthError)
+        assert tx.statistics().num_connected == 0
+        assert tx.undelivered() == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from busduct._fallback._guard import make_guard
 from busduct._fallback._link import Link
-from busduct._fallback._listener import Listener, is_other_user
-from busduct._fallback._stream import configure_stream
+from busduct._fallback._listener import Listener
+from busduct._fallback._stream import configure_stream, is_other_user
 from busduct.errors import AuthError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class Acceptor:
         error = None
         try:
             if sock.family == socket.AF_UNIX and is_other_user(sock):
-                error = AuthError(f"peer at {self.endpoint} belongs to another user")
+                error = AuthError(
+                    f"the peer at {self.endpoint} belongs to another user"
+                )
             configure_stream(sock, pattern.options)
         except OSError:
             sock.close()

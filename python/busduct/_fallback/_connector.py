@@ -11,7 +11,8 @@ from busduct._fallback._endpoint import Endpoint
 from busduct._fallback._guard import make_guard
 from busduct._fallback._link import Link
 from busduct._fallback._reactor import Timer
-from busduct._fallback._stream import configure_stream
+from busduct._fallback._stream import configure_stream, is_other_user
+from busduct.errors import AuthError
 
 if TYPE_CHECKING:
     from busduct._fallback._pattern import Pattern
@@ -55,7 +56,14 @@ class Connector:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         configure_stream(self._sock, self._pattern.options)
         self._sock.connect(self.endpoint.path)
-        self._adopt()
+        if is_other_user(self._sock):
+            error = AuthError(f"the peer at {self.endpoint} belongs to another user")
+            self._pattern.counters.num_refused += 1
+            self._pattern.note(error)
+            self._pattern.report("refused", str(self.endpoint), error=error)
+            self._give_up()
+        else:
+            self._adopt()
 
     def _start_tcp(self) -> None:
         # A name with several addresses gives them in turn.

@@ -7,7 +7,6 @@ import ipaddress
 import os
 import socket
 import stat
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from busduct._fallback._options import SocketOptions
 from busduct._fallback._stream import configure_buffers
 from busduct.errors import AddressInUseError, AuthError
 
-__all__ = ["Listener", "is_other_user", "open_listener"]
+__all__ = ["Listener", "open_listener"]
 
 # It takes a C int, and lowers it to what the system allows.
 _MAX_BACKLOG = 2**31 - 1
@@ -71,16 +70,6 @@ def open_listener(
         if error.errno == errno.EADDRINUSE:
             raise AddressInUseError(text) from error
         raise
-
-
-def is_other_user(sock: socket.socket) -> bool:
-    """Tell whether the peer of a Unix socket is neither of our user nor root."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return False
-    layout = struct.Struct("3i")
-    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size)
-    uid = layout.unpack(data)[1]
-    return uid not in {os.geteuid(), 0}
 
 
 def _listen_tcp(

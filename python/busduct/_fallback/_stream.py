@@ -1,7 +1,9 @@
 """Options and questions of a connected, non-blocking byte stream."""
 
+import os
 import select
 import socket
+import struct
 from typing import Final
 
 from busduct._fallback._options import SocketOptions
@@ -12,6 +14,7 @@ __all__ = [
     "has_ended",
     "has_unread",
     "is_hung_up",
+    "is_other_user",
 ]
 
 # What the kernel may hold of a stream. More hides a slow reader from the marks.
@@ -96,3 +99,13 @@ def is_hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, _HUNG_UP)
     return bool(poll.poll(0))
+
+
+def is_other_user(sock: socket.socket) -> bool:
+    """Tell whether the peer of a Unix socket is neither of our user nor root."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return False
+    layout = struct.Struct("3i")
+    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size)
+    uid = layout.unpack(data)[1]
+    return uid not in {os.geteuid(), 0}
