@@ -10,8 +10,8 @@ from busduct._fallback._backoff import Backoff
 from busduct._fallback._endpoint import Endpoint
 from busduct._fallback._guard import make_guard
 from busduct._fallback._link import Link
-from busduct._fallback._reactor import Timer
 from busduct._fallback._stream import configure_stream, is_other_user
+from busduct._fallback._timer import Timer
 from busduct.errors import AuthError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import functools
 import warnings
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, final
 
 from busduct._fallback._auth import KEY_NBYTES
 from busduct._fallback._inproc import InprocNames
@@ -12,6 +12,7 @@ from busduct._fallback._io_thread import ThreadedReactor
 from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
+from busduct._fallback._scope import Scope
 from busduct._fallback._socket import Socket
 from busduct._fallback._waiting import Operation, WaitQueue
 from busduct.errors import ClosedError, ConfigError
@@ -20,7 +21,7 @@ __all__ = ["Context"]
 
 
 @final
-class Context:
+class Context(Scope):
     """Own sockets and the one file descriptor that tells when they need attention.
 
     The twin of the native class; see there for the contract. Here the descriptor does
@@ -148,21 +149,6 @@ class Context:
             reactor.abandon(functools.partial(_close_at_once, self._patterns))
         else:
             reactor.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

@@ -4,7 +4,8 @@ import time
 from typing import Protocol
 
 from busduct._fallback._options import SocketOptions
-from busduct._fallback._reactor import Reactor, Timer
+from busduct._fallback._reactor import Reactor
+from busduct._fallback._timer import Timer
 
 __all__ = ["Heartbeat"]
 

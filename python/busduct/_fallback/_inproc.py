@@ -9,7 +9,7 @@ from busduct._fallback._kinds import KIND_NAMES, explain_mismatch, is_compatible
 from busduct._fallback._limits import check_size
 from busduct._fallback._outbox import Written
 from busduct._fallback._peer import Peer
-from busduct._fallback._reactor import Timer
+from busduct._fallback._timer import Timer
 from busduct.errors import AddressInUseError, BusductError, RemoteProtocolError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from busduct._fallback._monitor import EventLog
 from busduct._fallback._options import SocketOptions
 from busduct._fallback._outbox import Written
 from busduct._fallback._peer import Peer
-from busduct._fallback._reactor import Reactor, Timer
+from busduct._fallback._reactor import Reactor
 from busduct._fallback._record import Record
+from busduct._fallback._timer import Timer
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import BusductError, RemoteProtocolError
 from busduct.monitor import EventKind, MonitorEvent

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
+from busduct._fallback._timer import Timer
 from busduct._fallback._timer_descriptor import TimerDescriptor
 from busduct.errors import ForkedError, LocalProtocolError
 
-__all__ = ["MAX_PATIENCE_SECONDS", "Reactor", "Timer", "Wakeable"]
+__all__ = ["MAX_PATIENCE_SECONDS", "Reactor", "Wakeable"]
 
 _COMPACT_FROM = 64
 # Selectors and loops refuse to wait for ages; waking now and then costs nothing.
@@ -43,28 +44,6 @@ class Wakeable(Protocol):
 
     def wake(self) -> None:
         """Wake the first."""
-
-
-class Timer:
-    """A call that is due at a time, unless it is cancelled."""
-
-    __slots__ = ("_reactor", "call", "due")
-
-    def __init__(
-        self, reactor: "Reactor", due: float, call: Callable[[], None]
-    ) -> None:
-        self._reactor = reactor
-        self.due = due
-        self.call: Callable[[], None] | None = call
-
-    def __lt__(self, other: "Timer") -> bool:
-        return self.due < other.due
-
-    def cancel(self) -> None:
-        """Do not make the call. Idempotent."""
-        if self.call is not None:
-            self.call = None
-            self._reactor.forget_timer()
 
 
 class Reactor:
@@ -162,7 +141,7 @@ class Reactor:
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Make a call after so many seconds."""
-        timer = Timer(self, time.monotonic() + seconds, call)
+        timer = Timer(self.forget_timer, time.monotonic() + seconds, call)
         heapq.heappush(self._timers, timer)
         return timer
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from busduct._fallback._audience import Audience
@@ -11,6 +11,7 @@ from busduct._fallback._monitor import EventLog, Monitor
 from busduct._fallback._options import check_linger
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
+from busduct._fallback._scope import Scope
 from busduct._fallback._subscriber import subscriptions_of
 from busduct._fallback._waiting import Operation, WaitQueue, block, retry
 from busduct.errors import BusductError
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 @final
-class Socket:
+class Socket(Scope):
     """A ZeroMQ pattern over any number of peers.
 
     The twin of the native class; see there for the contract.
@@ -289,27 +290,3 @@ class Socket:
 
     def _block(self, attempt: Callable[[], T | WaitQueue], timeout: float | None) -> T:
         return block(self._reactor, attempt, timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
