@@ -1,12 +1,13 @@
 //! The reactor: one epoll descriptor over every socket, and no thread.
 
+mod arrivals;
 mod closing;
 mod connector;
+mod departures;
 mod endpoints;
 mod error;
 mod heartbeat;
 mod inproc;
-mod lifecycle;
 mod messages;
 mod monitor;
 mod poller;
