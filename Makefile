@@ -58,9 +58,10 @@ bench: build ## measure beside pyzmq; prints the tables of README
 	$(BIN)/python benches/python/bench_memory.py
 	cargo bench --quiet
 
-fuzz: ## fuzz the codec for a minute a target; needs cargo-fuzz
+fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
+	cd rust/fuzz/corpus && for corpus in *.hex; do $(PYTHON) ../../../tools/fuzz_corpus.py unpack $$corpus $${corpus%.hex} || exit 1; done
 	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir fuzz); do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=60 -malloc_limit_mb=64 || exit 1; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=60 -malloc_limit_mb=256 || exit 1; \
 	done
 
 clean: ## remove what was built
