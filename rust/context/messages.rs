@@ -241,7 +241,13 @@ impl<B: Buffer> Context<B> {
     #[inline]
     pub fn try_recv_single(&mut self, key: SocketKey) -> Result<Option<B>, RecvFault> {
         let socket = self.sockets.get(key).ok_or(RecvFault::Closed)?;
-        let num_parts = socket.num_next_parts(&self.links);
+        let mut num_parts = socket.num_next_parts(&self.links);
+        if num_parts == 0 && self.needs_flush() {
+            // NB: what waits in this very context is to be looked at too.
+            self.flush();
+            let socket = self.sockets.get(key).ok_or(RecvFault::Closed)?;
+            num_parts = socket.num_next_parts(&self.links);
+        }
         if num_parts > 1 {
             return Err(RecvFault::Multipart { num_parts });
         }

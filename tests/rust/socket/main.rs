@@ -7,6 +7,7 @@ mod drive;
 mod ending;
 mod heartbeat;
 mod hostile;
+mod inproc;
 mod keys;
 mod marks;
 mod monitor;
