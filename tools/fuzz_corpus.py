@@ -1,8 +1,8 @@
 """Turn a directory of fuzzing inputs into one file of hexadecimal lines, and back.
 
-``pack`` keeps the smallest inputs within the bounds on a committed corpus; run
-``cargo fuzz cmin`` on the directory first. A line that is in the file already stays:
-it may be there for a bug that it found.
+``pack`` adds inputs up to the bounds on a committed corpus. Minimise the directory
+first, by ``TARGET -set_cover_merge=1 DIRECTORY INPUTS``: it writes what covers most
+first. A line that is in the file already stays: it may be there for a bug that it found.
 """
 
 import argparse
@@ -14,23 +14,21 @@ MAX_NBYTES = 200 << 10
 
 
 def pack(file: Path, directory: Path) -> None:
-    """Add the inputs in ``directory`` to ``file``, smallest first.
+    """Add the inputs in ``directory`` to ``file``, in the order they were written.
 
     Args:
         file: One input a line, in hexadecimal digits; it may be missing.
         directory: One input a file.
     """
     lines = file.read_text().splitlines() if file.exists() else []
-    found = sorted(
-        {path.read_bytes().hex() for path in directory.iterdir()} - set(lines),
-        key=lambda line: (len(line), line),
-    )
+    paths = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     num_bytes = sum(len(line) + 1 for line in lines)
-    for line in found:
-        num_bytes += len(line) + 1
-        if len(lines) >= MAX_INPUTS or num_bytes > MAX_NBYTES:
-            break
-        lines.append(line)
+    for path in paths:
+        line = path.read_bytes().hex()
+        fits = num_bytes + len(line) < MAX_NBYTES and len(lines) < MAX_INPUTS
+        if fits and line not in lines:
+            num_bytes += len(line) + 1
+            lines.append(line)
     file.write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -115,10 +115,11 @@ impl Place {
             self.context.change_topic(socket, true, owner.topic()).unwrap();
         }
         let mut stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_nonblocking(true).unwrap();
         stream.write_all(&owner.start()).unwrap();
         for piece in bytes.chunks(cut) {
             owner.turn(&mut self.context);
-            // It may have been hung up on.
+            // It may have been hung up on, or be left waiting.
             if stream.write_all(piece).is_err() {
                 break;
             }

@@ -76,8 +76,8 @@ impl Ledger {
             return None;
         };
         let record = &mut self.records[found.number];
-        let may_come = record.fate == Fate::Accepted
-            || (record.is_fanned && record.fate == Fate::Taken);
+        let may_come =
+            record.fate == Fate::Accepted || (record.is_fanned && record.fate == Fate::Taken);
         assert!(may_come, "{:?} came", record.fate);
         record.fate = Fate::Taken;
         Some(found)

@@ -6,7 +6,9 @@ use busduct::socket::{
     EventKind, EventLog, OnFull, RecvFault, SendFault, SocketKey, SocketOptions, State, Statistics,
     Taken,
 };
-use busduct::zmtp::SocketType::{self, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+use busduct::zmtp::SocketType::{
+    self, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub,
+};
 
 use super::ledger::Ledger;
 

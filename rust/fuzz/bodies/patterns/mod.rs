@@ -54,8 +54,13 @@ impl World {
         let kinds = script.kinds();
         let open = |kind| Member::open(&mut core, kind, script.options(kind));
         let members: Vec<_> = kinds.into_iter().map(open).collect();
-        let mut world =
-            Self { core, members, ledger: Ledger::default(), num_moved: (0, 0), has_refused: false };
+        let mut world = Self {
+            core,
+            members,
+            ledger: Ledger::default(),
+            num_moved: (0, 0),
+            has_refused: false,
+        };
         let start = script.byte();
         if start & 1 == 0 {
             world.bind(0, NAMES[0]);
@@ -165,9 +170,8 @@ impl World {
                 break;
             }
         }
-        let takes_all = |member: &Member| {
-            member.is_open(&self.core) && ![Req, Rep].contains(&member.kind)
-        };
+        let takes_all =
+            |member: &Member| member.is_open(&self.core) && ![Req, Rep].contains(&member.kind);
         if self.members.iter().all(takes_all) {
             self.members.iter().for_each(|member| member.check_drained(&self.core));
         }
