@@ -2,7 +2,8 @@
 
 ``pack`` adds inputs up to the bounds on a committed corpus. Minimise the directory
 first, by ``TARGET -set_cover_merge=1 DIRECTORY INPUTS``: it writes what covers most
-first. A line that is in the file already stays: it may be there for a bug that it found.
+first. A line that is in the file already stays: it may be there for a bug that it
+found.
 """
 
 import argparse
