@@ -1,6 +1,6 @@
 //! High-water marks, and what becomes of a message beyond one.
 
-/// A high-water mark, by messages and by bytes as [`Message::cost`] counts them.
+/// A high-water mark, by messages and by bytes as [`super::Message::cost`] counts them.
 #[derive(Debug, Clone, Copy)]
 pub struct Marks {
     pub messages: usize,

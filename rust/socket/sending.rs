@@ -231,7 +231,10 @@ impl<B: Buffer> Socket<B> {
         message: Message<B>,
     ) -> Result<Sent, Refused<B>> {
         let cost = message.cost();
-        if let Some(key) = self.next_with_room(links, |peer| peer.link.admits_urgent(cost)) {
+        // What waits in the backlog goes first.
+        if !self.backlog.starts_urgent()
+            && let Some(key) = self.next_with_room(links, |peer| peer.link.admits_urgent(cost))
+        {
             links[key].link.outbox.push_urgent(message, cost);
             return Ok(Sent::Queued(key));
         }

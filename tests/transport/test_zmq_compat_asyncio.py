@@ -72,6 +72,41 @@ async def test_message_of_a_cancelled_task_goes_to_the_next(awaited: Any) -> Non
     assert await pull.recv() == b"kept"
 
 
+@pytest.mark.parametrize("kept", [None, 0, 1, 2])
+async def test_messages_of_cancelled_tasks_stay_apart_and_in_order(
+    awaited: Any, kept: int | None
+) -> None:
+    pull, push = join(awaited, zmq.PULL, zmq.PUSH)
+    messages = [[b"1", b"a"], [b"2"], [b"3", b"b"]]
+    tasks: list[asyncio.Task[Any]] = []
+
+    def cancel(_: object) -> None:
+        for index, task in enumerate(tasks):
+            if index != kept:
+                task.cancel()
+
+    async def receive(future: "asyncio.Future[Any]") -> Any:
+        return await future
+
+    futures = [pull.recv_multipart() for _ in messages]
+    for future in futures:
+        # Called when the future is done, and before the task resumes.
+        future.add_done_callback(
+            lambda _: all(f.done() for f in futures) and cancel(None)
+        )
+    tasks.extend(asyncio.ensure_future(receive(future)) for future in futures)
+    await asyncio.sleep(0)
+    for message in messages:
+        await push.send_multipart(message)
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    received = [result for result in done if isinstance(result, list)]
+    while len(received) < len(messages):
+        received.append(await pull.recv_multipart())
+    put_back = [message for i, message in enumerate(messages) if done[i] != message]
+    assert sorted(received) == messages
+    assert received[len(messages) - len(put_back) :] == put_back
+
+
 async def test_timeouts_and_noblock_raise_again(awaited: Any) -> None:
     pull, push = join(awaited, zmq.PULL, zmq.PUSH)
     with pytest.raises(zmq.Again):

@@ -1,5 +1,6 @@
 """A socket as libzmq has it: parts one by one, and turns to be kept."""
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ class SharedSocket(LazySocket):
         incoming: What is left of the message that was received last.
         outgoing: The parts given so far of the next message.
         batch: Messages of one part that come behind those in `incoming`.
+        taken: The number of the message that was received last, to put it back.
     """
 
     def __init__(
@@ -61,6 +63,13 @@ class SharedSocket(LazySocket):
         self.incoming: deque[bytes] = deque()
         self.outgoing: list[Data] = []
         self.batch: deque[bytes] = deque()
+        self.taken = 0
+        # The number of the message in `incoming`, whether a part of it was received,
+        # and messages that were put back behind it, by number.
+        self._number = 0
+        self._is_begun = False
+        self._returned: list[tuple[int, list[bytes]]] = []
+        self._num_messages = 0
         self._max_batch = 0
         # What a REQ or REP may do next; others may always do both.
         self._may_send = kind is not SocketType.REP
@@ -138,6 +147,10 @@ class SharedSocket(LazySocket):
             self._sent()
         return is_sent
 
+    @property
+    def _is_relaxed(self) -> bool:
+        return bool(self.options.number(SocketOption.REQ_RELAXED))
+
     def _try_send(self, message: list[Data]) -> bool:
         if self._core is None:
             return self._is_writable() and self._send_unopened()
@@ -168,7 +181,8 @@ class SharedSocket(LazySocket):
             self._may_recv = True
             self._is_reply_lost = False
             self.incoming.clear()
-            self._may_send = bool(self.options.number(SocketOption.REQ_RELAXED))
+            self._returned.clear()
+            self._may_send = self._is_relaxed
         elif self.kind is SocketType.REP:
             self._may_send, self._may_recv = False, True
 
@@ -179,10 +193,10 @@ class SharedSocket(LazySocket):
             ZMQError: EFSM: not this one's turn. ENOTSUP: this kind does not receive.
         """
         self.check()
-        if not self.incoming and not self.batch and not self._refill():
+        if not self._begin():
             return None
-        part = (self.incoming or self.batch).popleft()
-        self.has_more = bool(self.incoming)
+        part = self.incoming.popleft()
+        self._is_begun = self.has_more = bool(self.incoming)
         if not self.has_more:
             self._received()
         return part
@@ -190,20 +204,44 @@ class SharedSocket(LazySocket):
     def try_recv_rest(self) -> list[bytes] | None:
         """Take the next message, or the rest of one; None if there is none."""
         self.check()
-        if not self.incoming and not self.batch and not self._refill():
+        if not self._begin():
             return None
-        if self.incoming:
-            parts = list(self.incoming)
-            self.incoming.clear()
-        else:
-            parts = [self.batch.popleft()]
-        self.has_more = False
+        parts = list(self.incoming)
+        self.incoming.clear()
+        self._is_begun = self.has_more = False
         self._received()
         return parts
 
-    def put_back(self, parts: Sequence[bytes]) -> None:
-        """Take parts back that were received last, and that nobody got."""
-        self.incoming.extendleft(reversed(parts))
+    def put_back(self, parts: Sequence[bytes], number: int) -> None:
+        """Take parts back that nobody got, of the message of that number."""
+        if self.kind in {SocketType.REQ, SocketType.REP}:
+            self._may_recv = True
+            self._may_send = self._may_send and self._is_relaxed
+        if self.incoming and number == self._number:
+            self.incoming.extendleft(reversed(parts))
+            return
+        insort(self._returned, (number, list(parts)))
+        if self.incoming and not self._is_begun and number < self._number:
+            insort(self._returned, (self._number, list(self.incoming)))
+            self.incoming.clear()
+        if not self.incoming:
+            self._take_returned()
+
+    def _take_returned(self) -> None:
+        self._number, parts = self._returned.pop(0)
+        self.incoming.extend(parts)
+
+    def _begin(self) -> bool:
+        """Have a message in `incoming`, if there is one."""
+        if not self.incoming:
+            if not self.batch and not self._refill():
+                return False
+            if not self.incoming:
+                self.incoming.append(self.batch.popleft())
+            self._num_messages += 1
+            self._number = self._num_messages
+        self.taken = self._number
+        return True
 
     def _refill(self) -> bool:
         self._check_turn(is_sending=False)
@@ -236,6 +274,9 @@ class SharedSocket(LazySocket):
     def _received(self) -> None:
         if self.kind in {SocketType.REQ, SocketType.REP}:
             self._may_send, self._may_recv = True, False
+        # NB: `incoming` is never empty while there are any: that is what calls look at.
+        if self._returned:
+            self._take_returned()
 
     def _check_turn(self, *, is_sending: bool) -> None:
         if self.kind in (_NOT_SENDING if is_sending else _NOT_RECEIVING):

@@ -193,13 +193,20 @@ class Socket(_socket.Socket):
         self, flags: int, convert: Callable[[bytes], Any] | None
     ) -> Future[Any]:
         shared = self._shared
+        number = 0
+
+        def attempt() -> bytes | None:
+            nonlocal number
+            part = shared.try_recv()
+            number = shared.taken
+            return part
 
         def put_back(part: bytes) -> None:
             with shared.shared:
-                shared.put_back([part])
+                shared.put_back([part], number)
 
         waiter = self._in_loop()
-        operation = Operation(waiter.loop, shared.try_recv, convert, put_back)
+        operation = Operation(waiter.loop, attempt, convert, put_back)
         timeout = self._timeout(flags, SocketOption.RCVTIMEO)
         return waiter.submit(operation, POLLIN, timeout, poll=False)
 
@@ -207,13 +214,20 @@ class Socket(_socket.Socket):
         self, flags: int, convert: Callable[[list[bytes]], Any] | None
     ) -> Future[Any]:
         shared = self._shared
+        number = 0
+
+        def attempt() -> list[bytes] | None:
+            nonlocal number
+            parts = shared.try_recv_rest()
+            number = shared.taken
+            return parts
 
         def put_back(parts: list[bytes]) -> None:
             with shared.shared:
-                shared.put_back(parts)
+                shared.put_back(parts, number)
 
         waiter = self._in_loop()
-        operation = Operation(waiter.loop, shared.try_recv_rest, convert, put_back)
+        operation = Operation(waiter.loop, attempt, convert, put_back)
         timeout = self._timeout(flags, SocketOption.RCVTIMEO)
         return waiter.submit(operation, POLLIN, timeout, poll=False)
 
