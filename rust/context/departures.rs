@@ -4,7 +4,7 @@ use super::Context;
 use super::monitor::fault_of;
 use crate::link::{Buffer, Closed, Origin, Phase};
 use crate::socket::{EventKind, LinkKey, SocketKey, State};
-use crate::zmtp::{self};
+use crate::zmtp;
 
 impl<B: Buffer> Context<B> {
     /// Hand what waits in a socket to links with room.

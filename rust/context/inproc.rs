@@ -1,7 +1,7 @@
 //! Links between sockets of one context: messages are moved, and there is no stream.
 
 use super::Context;
-use crate::link::{Buffer, Closed, Link, Message, Origin, Written};
+use crate::link::{Buffer, Link, Message, Origin, Written};
 use crate::socket::{
     ConnectorKey, EventKind, LinkKey, ListenerKey, Peer, PeerFault, SocketKey, State,
 };
@@ -139,7 +139,8 @@ impl<B: Buffer> Context<B> {
                 written.num_messages += 1;
                 written.nbytes += message.nbytes() as u64;
                 // It is sent, and not received, as one over a stream would be.
-                too_large = check_limits(&receiver.link, &message).err();
+                let limits = receiver.link.options().limits;
+                too_large = limits.check(message.nbytes() as u64, message.parts().len()).err();
                 if too_large.is_some() {
                     break;
                 }
@@ -149,8 +150,8 @@ impl<B: Buffer> Context<B> {
             let sender = sender.socket;
             // NB: counting what was sent may end the link, and what is not judged with it.
             self.deliver_or_end(to);
-            if let Some(error) = too_large {
-                self.link_down(to, error);
+            if let Some(excess) = too_large {
+                self.link_down(to, Error::from(excess).into());
             }
             self.note_written(sender, from, written);
             if is_done {
@@ -171,18 +172,4 @@ impl<B: Buffer> Context<B> {
             self.attempt(key);
         }
     }
-}
-
-/// Whether a message is one that the receiver's limits allow.
-fn check_limits<B: Buffer>(link: &Link<B>, message: &Message<B>) -> Result<(), Closed> {
-    let limits = link.options().limits;
-    let (nbytes, num_parts) = (message.nbytes() as u64, message.parts().len());
-    let (size, limit, unit) = if nbytes > limits.max_message_bytes {
-        (nbytes, limits.max_message_bytes, "bytes")
-    } else if num_parts > limits.max_parts {
-        (num_parts as u64, limits.max_parts as u64, "parts")
-    } else {
-        return Ok(());
-    };
-    Err(Error::TooLarge { size, limit, unit }.into())
 }

@@ -50,11 +50,18 @@ impl<B: Buffer> Context<B> {
         key: SocketKey,
         message: Message<B>,
     ) -> Result<(), (SendFault, Message<B>)> {
-        let socket = self.sockets.get(key);
-        if let Some((subscribe, topic)) = socket.and_then(|s| s.as_subscription(&message)) {
-            return self.send_subscription(key, subscribe, &topic, message);
+        let is_xsub = self.sockets.get(key).is_some_and(|s| s.kind() == SocketType::XSub);
+        match message.as_subscription().filter(|_| is_xsub) {
+            Some((subscribe, topic)) => {
+                let changed = self.change_topic(key, subscribe, topic);
+                match changed {
+                    // What is not there cannot be missed.
+                    Ok(()) | Err(TopicFault::NotSubscribed) => Ok(()),
+                    Err(fault) => Err((fault.into(), message)),
+                }
+            }
+            None => self.submit(key, message, Socket::send),
         }
-        self.submit(key, message, Socket::send)
     }
 
     /// Accept a message that overtakes all others that are queued and not begun.
@@ -196,25 +203,20 @@ impl<B: Buffer> Context<B> {
     }
 
     fn try_recv_other(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
+        let taken = self.take(key)?;
+        if taken.is_some() || self.dirty.is_empty() {
+            return Ok(taken);
+        }
+        // Messages may wait in this very context to be moved.
+        self.flush();
+        self.take(key)
+    }
+
+    fn take(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
         let socket = self.sockets.get_mut(key).ok_or(RecvFault::Closed)?;
         if socket.state != State::Open {
             return Err(RecvFault::Closed);
         }
-        let Some((message, link)) = socket.recv(&mut self.links)? else {
-            return self.try_recv_again(key);
-        };
-        self.note_taken(key, link);
-        Ok(Some(message))
-    }
-
-    /// Messages may wait in this very context to be moved.
-    #[cold]
-    fn try_recv_again(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
-        if self.dirty.is_empty() {
-            return Ok(None);
-        }
-        self.flush();
-        let socket = self.sockets.get_mut(key).ok_or(RecvFault::Closed)?;
         let Some((message, link)) = socket.recv(&mut self.links)? else {
             return Ok(None);
         };
@@ -294,20 +296,6 @@ impl<B: Buffer> Context<B> {
             self.flush_link(link);
         }
         Ok(())
-    }
-
-    fn send_subscription(
-        &mut self,
-        key: SocketKey,
-        subscribe: bool,
-        topic: &[u8],
-        message: Message<B>,
-    ) -> Result<(), (SendFault, Message<B>)> {
-        match self.change_topic(key, subscribe, topic) {
-            // What is not there cannot be missed.
-            Ok(()) | Err(TopicFault::NotSubscribed) => Ok(()),
-            Err(fault) => Err((fault.into(), message)),
-        }
     }
 
     /// Peers that a message starting with `topic` would go to.

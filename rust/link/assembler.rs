@@ -11,6 +11,35 @@ pub struct Limits {
     pub max_parts: usize,
 }
 
+/// By what a message is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Excess {
+    pub(crate) size: u64,
+    pub(crate) limit: u64,
+    pub(crate) unit: &'static str,
+}
+
+impl Limits {
+    /// Whether a message, or as much of it as is known, keeps to them.
+    #[inline]
+    pub(crate) fn check(&self, nbytes: u64, num_parts: usize) -> Result<(), Excess> {
+        let (size, limit, unit) = if nbytes > self.max_message_bytes {
+            (nbytes, self.max_message_bytes, "bytes")
+        } else if num_parts > self.max_parts {
+            (num_parts as u64, self.max_parts as u64, "parts")
+        } else {
+            return Ok(());
+        };
+        Err(Excess { size, limit, unit })
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(Excess { size, limit, unit }: Excess) -> Self {
+        Self::TooLarge { size, limit, unit }
+    }
+}
+
 /// What a stream of frames consists of.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<B> {
@@ -196,20 +225,10 @@ impl<B: Buffer> Assembler<B> {
         if header.command {
             return check_command(header);
         }
-        let limit = self.limits.max_message_bytes;
-        let size = self.message_nbytes.saturating_add(header.nbytes);
-        if size > limit {
-            return Err(Error::TooLarge { size, limit, unit: "bytes" });
-        }
+        let nbytes = self.message_nbytes.saturating_add(header.nbytes);
         let num_parts = self.parts.len() + 1 + usize::from(header.more);
-        if num_parts > self.limits.max_parts {
-            return Err(Error::TooLarge {
-                size: num_parts as u64,
-                limit: self.limits.max_parts as u64,
-                unit: "parts",
-            });
-        }
-        self.message_nbytes = size;
+        self.limits.check(nbytes, num_parts)?;
+        self.message_nbytes = nbytes;
         Ok(())
     }
 }

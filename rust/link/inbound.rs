@@ -159,10 +159,9 @@ impl<B: Buffer> Link<B> {
         if !matches!(self.phase, Phase::Up | Phase::Draining) {
             return Err(Error::malformed(offset, "SUBSCRIBE before READY"));
         }
-        let text = [&[u8::from(subscribe)], topic].concat();
-        let part =
-            B::copy_from(&text).map_err(|_| Error::OutOfMemory { size: text.len() as u64 })?;
-        self.inbox.accept(Message::Single(part));
+        let message = Message::subscription(subscribe, topic)
+            .map_err(|_| Error::OutOfMemory { size: 1 + topic.len() as u64 })?;
+        self.inbox.accept(message);
         Ok(())
     }
 

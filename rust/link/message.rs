@@ -59,6 +59,29 @@ impl<B: AsRef<[u8]>> Message<B> {
 }
 
 impl<B: Buffer> Message<B> {
+    /// Make the message that subscribes to `topic`, or takes that back, as it is on the wire
+    /// before ZMTP 3.1 and between an XSUB or XPUB and its owner.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    pub fn subscription(subscribe: bool, topic: &[u8]) -> Result<Self, OutOfMemory> {
+        B::copy_from(&[&[u8::from(subscribe)], topic].concat()).map(Self::Single)
+    }
+
+    /// The change of subscriptions that this is, if it is one.
+    #[must_use]
+    pub fn as_subscription(&self) -> Option<(bool, &[u8])> {
+        let Self::Single(part) = self else {
+            return None;
+        };
+        match part.as_ref() {
+            [0, topic @ ..] => Some((false, topic)),
+            [1, topic @ ..] => Some((true, topic)),
+            _ => None,
+        }
+    }
+
     /// Hold the same message once more, for another receiver.
     ///
     /// # Errors
@@ -71,6 +94,22 @@ impl<B: Buffer> Message<B> {
             Self::Multi(parts) => {
                 parts.iter().map(Buffer::share).collect::<Result<_, _>>().map(Self::Multi)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscriptions_have_one_part_that_starts_with_0_or_1() {
+        for (subscribe, topic) in [(true, &b"a"[..]), (false, b""), (true, &[1, 0])] {
+            let message = Message::<Vec<u8>>::subscription(subscribe, topic).unwrap();
+            assert_eq!(message.as_subscription(), Some((subscribe, topic)));
+        }
+        for parts in [vec![vec![]], vec![vec![2, 1]], vec![vec![1], vec![]]] {
+            assert_eq!(Message::from_parts(parts).unwrap().as_subscription(), None);
         }
     }
 }

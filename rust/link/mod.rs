@@ -19,6 +19,7 @@ mod outbox;
 mod peer;
 mod stream;
 
+pub(crate) use assembler::Excess;
 pub use assembler::{Assembler, Item, Limits};
 pub use buffer::{Buffer, Filling, OutOfMemory};
 pub use closed::Closed;

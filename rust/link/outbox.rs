@@ -104,6 +104,22 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         marks.admit(self.urgent.len(), self.urgent_cost, extra)
     }
 
+    /// Queue a message; if it does not fit, drop the oldest ones until it does, or none is
+    /// left. Returns how many were dropped.
+    pub(crate) fn push_dropping_old(
+        &mut self,
+        marks: &Marks,
+        message: Message<B>,
+        cost: usize,
+    ) -> u64 {
+        let mut num_dropped = 0;
+        while !self.admits(marks, cost) && self.drop_oldest() {
+            num_dropped += 1;
+        }
+        self.push(message, cost);
+        num_dropped
+    }
+
     /// Queue a message behind the urgent ones and before all others that are not begun.
     pub(crate) fn push_urgent(&mut self, message: Message<B>, cost: usize) {
         if self.urgent.is_empty() {

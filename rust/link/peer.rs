@@ -187,17 +187,6 @@ impl<B: Buffer> Link<B> {
         self.outbox.admits_urgent(&self.options.urgent, cost)
     }
 
-    /// Queue a message; if it does not fit, drop the oldest ones until it does, or none is
-    /// left. Returns how many were dropped.
-    pub(crate) fn push_dropping_old(&mut self, message: Message<B>, cost: usize) -> u64 {
-        let mut num_dropped = 0;
-        while !self.admits(cost) && self.outbox.drop_oldest() {
-            num_dropped += 1;
-        }
-        self.outbox.push(message, cost);
-        num_dropped
-    }
-
     pub(crate) fn is_low(&self) -> bool {
         self.outbox.is_low(&self.options.outbox)
     }
@@ -247,8 +236,7 @@ impl<B: Buffer> Link<B> {
         topic: &[u8],
     ) -> Result<(), OutOfMemory> {
         if self.is_inproc {
-            let text = [&[u8::from(subscribe)], topic].concat();
-            let message = Message::Single(B::copy_from(&text)?);
+            let message = Message::subscription(subscribe, topic)?;
             let cost = message.cost();
             self.outbox.push(message, cost);
         } else if !self.severed {

@@ -5,7 +5,6 @@ use super::publisher::MAX_TOPIC_BYTES;
 use super::sending::{NOT_OF_KIND, Refused};
 use super::{LinkKey, Links, Sent, Socket, State, TopicFault};
 use crate::link::{Buffer, Message, OutOfMemory, Overflow};
-use crate::zmtp::SocketType;
 
 impl<B: Buffer> Socket<B> {
     /// A PUB's message: every peer gets it that subscribed to a prefix of its first part.
@@ -75,17 +74,6 @@ impl<B: Buffer> Socket<B> {
     /// Give the list back, for its memory.
     pub(crate) fn give_fanned(&mut self, list: Vec<LinkKey>) {
         self.fanned = list;
-    }
-
-    /// The change of subscriptions that a message of an XSUB is, if it is one.
-    pub(crate) fn as_subscription(&self, message: &Message<B>) -> Option<(bool, Vec<u8>)> {
-        match message {
-            Message::Single(part) if self.kind == SocketType::XSub => {
-                let (&first, topic) = part.as_ref().split_first()?;
-                (first <= 1).then(|| (first == 1, topic.to_vec()))
-            }
-            _ => None,
-        }
     }
 
     /// Note what the owner wants, or wants no more; tell whether the peers are to be told.

@@ -1,6 +1,6 @@
 //! Why a message is not accepted, or not given.
 
-use crate::link::OutOfMemory;
+use crate::link::{Excess, OutOfMemory};
 use crate::zmtp::SocketType;
 
 /// Why a message was not accepted.
@@ -72,6 +72,12 @@ impl From<TopicFault> for SendFault {
             TopicFault::Closed => Self::Closed,
             TopicFault::OutOfMemory => Self::OutOfMemory,
         }
+    }
+}
+
+impl From<Excess> for SendFault {
+    fn from(Excess { size, limit, unit }: Excess) -> Self {
+        Self::TooLarge { size, limit, unit }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Peers come and go.
 
+use std::collections::VecDeque;
+
 use super::addressing::addressed;
 use super::pattern::Pattern;
 use super::request::Replier;
 use super::{LinkKey, Links, Socket};
 use crate::link::{Buffer, Message, OutOfMemory, Overflow};
 use crate::zmtp::SocketType;
-use std::collections::VecDeque;
 
 impl<B: Buffer> Socket<B> {
     /// Count a connection that came in; `false` if there are too many.

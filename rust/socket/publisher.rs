@@ -32,22 +32,6 @@ pub(super) enum Received<B> {
     Message(Message<B>),
 }
 
-/// The change of subscriptions that a message from a subscriber is, if it is one.
-fn as_subscription<B: Buffer>(message: &Message<B>) -> Option<(bool, &[u8])> {
-    let Message::Single(part) = message else {
-        return None;
-    };
-    match part.as_ref() {
-        [0, topic @ ..] => Some((false, topic)),
-        [1, topic @ ..] => Some((true, topic)),
-        _ => None,
-    }
-}
-
-pub(super) fn is_subscription<B: Buffer>(message: &Message<B>) -> bool {
-    as_subscription(message).is_some()
-}
-
 impl<B: Buffer> Publisher<B> {
     pub(super) fn new(kind: SocketType, options: &SocketOptions) -> Self {
         Self {
@@ -81,7 +65,7 @@ impl<B: Buffer> Publisher<B> {
         link: LinkKey,
         message: Message<B>,
     ) -> Result<Received<B>, Error> {
-        let Some((subscribe, topic)) = as_subscription(&message) else {
+        let Some((subscribe, topic)) = message.as_subscription() else {
             return Ok(Received::Message(message));
         };
         if self.gives_notice && !self.marks.admit(self.notices.len(), 0, 0) {
@@ -120,9 +104,7 @@ impl<B: Buffer> Publisher<B> {
                 return;
             }
             // NB: without memory the owner is not told, and keeps a topic too many.
-            if let Ok(part) = B::copy_from(&[&[0], topic].concat()) {
-                notices.push_back(Message::Single(part));
-            }
+            notices.extend(Message::subscription(false, topic));
         });
     }
 

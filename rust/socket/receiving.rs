@@ -2,7 +2,7 @@
 
 use super::addressing::addressed;
 use super::pattern::Pattern;
-use super::publisher::{Received, is_subscription};
+use super::publisher::Received;
 use super::request::Replier;
 use super::{LinkKey, Links, Peer, RecvFault, Socket, State};
 use crate::link::{Buffer, Message};
@@ -189,7 +189,7 @@ impl<B: Buffer> Socket<B> {
                     None => return Err(link.malformed("request without a delimiter")),
                 },
                 // NB: nobody would ever take back what a peer that is gone subscribes to.
-                Pattern::Publish(_) if !*is_up && is_subscription(&message) => None,
+                Pattern::Publish(_) if !*is_up && message.as_subscription().is_some() => None,
                 Pattern::Publish(publisher) => match publisher.receive(key, message)? {
                     Received::Applied => None,
                     Received::Message(message) => {

@@ -114,16 +114,7 @@ impl<B: Buffer> Socket<B> {
 
     #[inline]
     pub(super) fn check_size(&self, nbytes: usize, num_parts: usize) -> Option<SendFault> {
-        let max_parts = self.options.max_parts as u64;
-        let max_nbytes = self.options.max_message_bytes;
-        let (nbytes, num_parts) = (nbytes as u64, num_parts as u64);
-        if nbytes > max_nbytes {
-            Some(SendFault::TooLarge { size: nbytes, limit: max_nbytes, unit: "bytes" })
-        } else if num_parts > max_parts {
-            Some(SendFault::TooLarge { size: num_parts, limit: max_parts, unit: "parts" })
-        } else {
-            None
-        }
+        self.options.limits().check(nbytes as u64, num_parts).err().map(Into::into)
     }
 
     fn distribute(
@@ -179,12 +170,8 @@ impl<B: Buffer> Socket<B> {
                 Sent::Queued(key)
             }
             Place::Backlog => {
-                let marks = self.marks;
-                let backlog = &mut self.backlog;
-                while !backlog.admits(&marks, cost) && backlog.drop_oldest() {
-                    self.counters.num_dropped += 1;
-                }
-                backlog.push(message, cost);
+                let num_dropped = self.backlog.push_dropping_old(&self.marks, message, cost);
+                self.counters.num_dropped += num_dropped;
                 Sent::Waiting
             }
         }
@@ -198,11 +185,12 @@ impl<B: Buffer> Socket<B> {
         message: Message<B>,
         cost: usize,
     ) {
-        let link = &mut links[key].link;
+        let outbox = &mut links[key].link.outbox;
         if self.overflow == Overflow::DropOld {
-            self.counters.num_dropped += link.push_dropping_old(message, cost);
+            let num_dropped = outbox.push_dropping_old(&self.marks, message, cost);
+            self.counters.num_dropped += num_dropped;
         } else {
-            link.outbox.push(message, cost);
+            outbox.push(message, cost);
         }
     }
 
@@ -268,15 +256,13 @@ impl<B: Buffer> Socket<B> {
             let message = requester.unwrap(wrapped);
             return Err((self.full(), message));
         };
-        requester.begin(match place {
+        let link = match place {
             Place::Link(key) => Some(key),
             Place::Backlog => None,
-        });
-        let sent = self.put(links, place, wrapped, cost);
-        Ok(Sent::Requested(match sent {
-            Sent::Queued(key) => Some(key),
-            _ => None,
-        }))
+        };
+        requester.begin(link);
+        self.put(links, place, wrapped, cost);
+        Ok(Sent::Requested(link))
     }
 
     /// Whether a message would be dropped for want of room that writing could make.
