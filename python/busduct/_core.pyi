@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
-from typing import Self, TypeAlias, final
+from typing import Any, Self, TypeAlias, final
 
 from busduct.errors import BusductError
 from busduct.monitor import MonitorEvent
-from busduct.statistics import SocketStatistics
+from busduct.statistics import ContextStatistics, SocketStatistics
 
-_Data: TypeAlias = bytes | bytearray | memoryview
+_Data: TypeAlias = bytes | bytearray | memoryview | Loan | Lease
 
 __all__ = [
     "BACKEND",
@@ -23,7 +23,10 @@ __all__ = [
     "SUB",
     "XPUB",
     "XSUB",
+    "Batches",
     "Context",
+    "Lease",
+    "Loan",
     "Monitor",
     "Socket",
     "__version__",
@@ -61,18 +64,45 @@ class Context:
     With `io_thread`, a thread of the context's own reads, writes, reconnects and
     answers heartbeats, so that an owner may stay away for long; the methods are the
     same, and still for one thread at a time.
+
+    Two native contexts on one host move an `ipc://` connection into shared memory
+    before its first message (docs/design.md): same calls, same order, no kernel copy.
+    Nothing of it has a name, so nothing stays behind when a process is killed.
     """
 
-    def __new__(cls, *, key: bytes | None = None, io_thread: bool = False) -> Self:
+    def __new__(
+        cls,
+        *,
+        key: bytes | None = None,
+        io_thread: bool = False,
+        shm: str = "auto",
+        shm_max_bytes: int = 268435456,
+        shm_ring_bytes: int = 524288,
+        spin_us: int = 0,
+    ) -> Self:
         """Make a context without sockets.
 
         Args:
             key: 32 bytes that every TCP peer must know too; None for none.
             io_thread: Move bytes in a thread of the context's own.
+            shm: Of ipc connections. ``"auto"``: through shared memory where the peer
+                can and there is memory, else through the kernel. ``"off"``: through
+                the kernel. ``"require"``: a peer that cannot is refused.
+            shm_max_bytes: Shared memory that this side makes, for all its peers: rings
+                and the arena of large payloads. Beyond it they go through the ring, or
+                a new connection through the kernel. One message over 16 MiB at a time
+                may exceed it.
+            shm_ring_bytes: Of each connection, for what this side sends; a power of two
+                from 4096 to 16 MiB.
+            spin_us: Microseconds that a wait for a message, or for room, looks at the
+                rings before it sleeps; while it is seldom enough it looks for less.
 
         Raises:
-            ConfigError: A key of another length.
+            ConfigError: A key of another length, a value out of its range, or
+                ``"require"`` where the backend is pure Python.
         """
+    def statistics(self) -> ContextStatistics:
+        """Return what the context holds in shared memory."""
     def socket(
         self,
         kind: int,
@@ -105,6 +135,7 @@ class Context:
         req_relaxed: bool = False,
         xpub_verbose: bool = False,
         max_subscriptions: int = 65536,
+        isolate: bool = False,
     ) -> Socket:
         """Open a socket.
 
@@ -156,6 +187,8 @@ class Context:
                 one is dropped if it still comes.
             xpub_verbose: An XPUB gives each subscription, not only a topic's first.
             max_subscriptions: Of one peer, at a PUB or XPUB; more end its connection.
+            isolate: Give each peer shared memory of its own, which no other peer can
+                read; loans are copied then.
 
         Raises:
             ConfigError: A value out of its range, or an option of another kind.
@@ -282,9 +315,11 @@ class Socket:
         """Accept one single-part message, waiting for room.
 
         `bytes` are held, not copied, until sent; other buffers are copied at the call.
-        Cancelled while it waits: nothing was accepted.
+        A `Loan` is taken over as it is, and is released for its owner; a `Lease` stays
+        its owner's. Cancelled while it waits: nothing was accepted, and a loan is gone.
 
         Raises:
+            BufferError: A loan of which views are still held.
             FrameTooLargeError: Over `max_message_bytes`.
             FullError: No room, and `on_full` is ``"error"``.
             LocalProtocolError: PULL and SUB cannot send; a ROUTER needs
@@ -339,6 +374,45 @@ class Socket:
         self, parts: Sequence[_Data], timeout: float | None = None
     ) -> None:
         """Accept one message of parts, waiting at most `timeout` seconds for room."""
+    def loan(self, nbytes: int) -> Loan:
+        """Lend memory to be filled in place and sent without a copy.
+
+        It is in shared memory where the context has peers there and there is room, else
+        private. What it holds at first is undefined.
+
+        Raises:
+            ConfigError: Negative.
+            MemoryError: There is none.
+        """
+    def recv_lease(self) -> Awaitable[Lease]:
+        """Take the next single-part message without copying it, as `recv` does.
+
+        The lease stays valid until it is released, whatever becomes of the socket, the
+        context and the peer. While it is held, the sender cannot reuse its memory.
+        """
+    def recv_lease_nowait(self) -> Lease | None:
+        """Take the next single-part message as a lease; None if there is none."""
+    def recv_lease_blocking(self, timeout: float | None = None) -> Lease:
+        """Take the next single-part message as a lease, waiting for it.
+
+        Raises:
+            WaitTimeoutError: None came.
+        """
+    def recv_multipart_lease(self) -> Awaitable[list[Lease]]:
+        """Take the next message, each part as a lease; a ROUTER's first is the id."""
+    def recv_multipart_lease_nowait(self) -> list[Lease] | None:
+        """Take the next message as leases; None if there is none."""
+    def recv_multipart_lease_blocking(
+        self, timeout: float | None = None
+    ) -> list[Lease]:
+        """Take the next message as leases, waiting at most `timeout` seconds."""
+    def batches(self, max_n: int = 1024, max_bytes: int = 1048576) -> Batches:
+        """Iterate over what comes, as `recv_many` gives it, until the socket is closed.
+
+        Args:
+            max_n: Messages in a batch at most.
+            max_bytes: Payload bytes after which no further message joins a batch.
+        """
     def recv(self) -> Awaitable[bytes]:
         """Take the next single-part message, waiting for it.
 
@@ -520,3 +594,119 @@ class Monitor:
         """End it. Idempotent."""
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Awaitable[MonitorEvent]: ...
+
+@final
+class Batches:
+    """What comes to a socket, in lists; ends when the socket is closed.
+
+    An asynchronous iterator. Cancelling a wait loses nothing.
+    """
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Awaitable[list[bytes]]: ...
+
+@final
+class Loan:
+    """Memory that is filled in place and then sent.
+
+    Its buffer is writable, of one dimension and bytes. Once it is sent or released,
+    every call but `release` and `released` raises `ClosedError`.
+    """
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is in shared memory, so that sending it copies nothing."""
+    @property
+    def released(self) -> bool: ...
+    def release(self) -> None:
+        """Give it back unsent. Idempotent.
+
+        Raises:
+            BufferError: Views of it are still held.
+        """
+    def as_numpy(
+        self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None
+    ) -> Any:
+        """Return a writable array over it, which is a view.
+
+        Args:
+            dtype: What numpy takes; "bfloat16" and the float8 kinds where ml_dtypes is
+                installed.
+            shape: None for one dimension.
+
+        Raises:
+            ImportError: numpy is not installed, or ml_dtypes for a type of its own.
+            ValueError: Another size than the memory's.
+        """
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, view: memoryview, /) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: object | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> object: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class Lease:
+    """A received part, where it lies; read-only.
+
+    Its buffer is of one dimension and bytes, and keeps it alive: what `memoryview`,
+    `as_numpy` and `__dlpack__` give stays valid until the last of them is gone. The
+    memory goes back to its sender when the lease is released, or dropped, and no view
+    is left.
+    """
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def is_shared(self) -> bool:
+        """Whether it lies in memory of the sender's; else it is this process's own."""
+    @property
+    def released(self) -> bool: ...
+    def release(self) -> None:
+        """Give it back. Idempotent; `ClosedError` from every other call after it.
+
+        Raises:
+            BufferError: Views of it are still held.
+        """
+    def tobytes(self) -> bytes:
+        """Copy it; of what is `bytes` already, give that."""
+    def as_numpy(
+        self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None
+    ) -> Any:
+        """Return a read-only array over it, which is a view; as `Loan.as_numpy`."""
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, view: memoryview, /) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: object | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> object: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None: ...

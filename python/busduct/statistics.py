@@ -2,7 +2,35 @@
 
 from dataclasses import dataclass
 
-__all__ = ["PublisherStatistics", "SocketStatistics", "SubscriberStatistics"]
+__all__ = [
+    "ContextStatistics",
+    "PublisherStatistics",
+    "SocketStatistics",
+    "SubscriberStatistics",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextStatistics:
+    """What a context has in shared memory, as it stands; all 0 where it cannot.
+
+    Attributes:
+        num_shm_peers: Connections whose messages go through shared memory.
+        num_shm_refused: Connections that both sides could have moved there, and that
+            stayed in the kernel because the system or `shm_max_bytes` refused memory.
+        shm_ring_bytes: Of the rings that this side made.
+        shm_arena_bytes: Of the segments that this side made for large payloads.
+        num_shm_segments: Those segments.
+        num_shm_slots_held: Pieces of them that somebody holds: loans, messages on their
+            way, leases of peers.
+    """
+
+    num_shm_peers: int
+    num_shm_refused: int
+    shm_ring_bytes: int
+    shm_arena_bytes: int
+    num_shm_segments: int
+    num_shm_slots_held: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
