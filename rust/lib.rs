@@ -1,11 +1,12 @@
 //! The message fabric of LLM inference services: ZeroMQ's patterns and wire.
 //!
 //! Layers, each importing only what stands left of it:
-//! `zmtp` <- `link` <- `socket` <- `context` <- `py`.
+//! `sync` <- `zmtp` <- `shm` <- `link` <- `socket` <- `context` <- `py`.
 
 pub mod context;
 pub mod link;
 pub mod socket;
+pub mod sync;
 mod timers;
 pub mod zmtp;
 
