@@ -95,7 +95,8 @@ class Context:
             shm_ring_bytes: Of each connection, for what this side sends; a power of two
                 from 4096 to 16 MiB.
             spin_us: Microseconds that a wait for a message, or for room, looks at the
-                rings before it sleeps; while it is seldom enough it looks for less.
+                rings before it sleeps, at most 1000000; while it is seldom enough it
+                looks for less.
 
         Raises:
             ConfigError: A key of another length, a value out of its range, or

@@ -12,6 +12,8 @@ mod messages;
 mod monitor;
 mod poller;
 mod reactor;
+mod shm_options;
+mod statistics;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
@@ -29,6 +31,8 @@ use crate::zmtp::{Key, SocketType};
 use connector::Connector;
 pub use error::SetupError;
 use poller::{Poller, Ready};
+pub use shm_options::{ShmMode, ShmOptions};
+pub use statistics::ContextStatistics;
 
 /// Read at most this much at once, so that what is read is still in the cache when it is
 /// parsed.
@@ -123,6 +127,7 @@ pub struct Context<B: Buffer> {
     ready: Vec<Ready>,
     /// What every TCP peer must know.
     key: Option<Key>,
+    shm: ShmOptions,
 }
 
 impl<B: Buffer> Context<B> {
@@ -146,6 +151,7 @@ impl<B: Buffer> Context<B> {
             write_buffer: Vec::new(),
             ready: Vec::new(),
             key: None,
+            shm: ShmOptions::default(),
         })
     }
 

@@ -14,9 +14,10 @@ use super::error;
 use super::event_loop::{attach, end};
 use super::inner::Inner;
 use super::operation::Operation;
-use super::options;
+use super::options::{self, ShmKeywords, Size};
 use super::shared::Shared;
 use super::socket::Socket;
+use super::statistics;
 use crate::socket::SocketKey;
 use crate::zmtp::{Key, SocketType};
 
@@ -48,10 +49,34 @@ impl Context {
 #[pymethods]
 impl Context {
     #[new]
-    #[pyo3(signature = (*, key=None, io_thread=false), text_signature = "(*, key=None, io_thread=False)")]
-    fn new(py: Python<'_>, key: Option<PyBackedBytes>, io_thread: bool) -> PyResult<Self> {
+    #[pyo3(signature = (*, key=None, io_thread=false, shm="auto",
+        shm_max_bytes=Size(Some(268_435_456)), shm_ring_bytes=Size(Some(524_288)),
+        spin_us=Size(Some(0))),
+        text_signature = "(*, key=None, io_thread=False, shm='auto', \
+shm_max_bytes=268435456, shm_ring_bytes=524288, spin_us=0)")]
+    fn new(
+        py: Python<'_>,
+        key: Option<PyBackedBytes>,
+        io_thread: bool,
+        shm: &str,
+        shm_max_bytes: Size,
+        shm_ring_bytes: Size,
+        spin_us: Size,
+    ) -> PyResult<Self> {
         let key = key.map(|key| to_key(py, &key)).transpose()?;
-        Ok(Self { shared: Arc::new(Shared::new(py, key, io_thread)?) })
+        let shm = ShmKeywords {
+            mode: shm,
+            max_bytes: shm_max_bytes,
+            ring_bytes: shm_ring_bytes,
+            spin_us,
+        };
+        let shm = shm.read(py)?;
+        Ok(Self { shared: Arc::new(Shared::new(py, key, io_thread, shm)?) })
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.shared.with(py, |inner| inner.context.shm_statistics())?;
+        statistics::of_context(py, &found)
     }
 
     #[pyo3(signature = (kind, **options), text_signature = "($self, kind, *, \
@@ -61,7 +86,8 @@ reconnect_max=5.0, routing_id=b'', on_full=None, immediate=False, heartbeat_inte
 heartbeat_timeout=None, heartbeat_ttl=None, backlog=4096, tcp_keepalive_idle=None, \
 tcp_keepalive_interval=10.0, tcp_keepalive_count=3, send_buffer_bytes=0, \
 recv_buffer_bytes=0, probe_router=False, router_mandatory=True, router_handover=False, \
-req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65536)")]
+req_correlate=False, req_relaxed=False, xpub_verbose=False, max_subscriptions=65536, \
+isolate=False)")]
     fn socket(
         slf: &Bound<'_, Self>,
         kind: i64,

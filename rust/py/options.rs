@@ -1,4 +1,4 @@
-//! The keywords of `Context.socket`, read by kind of value.
+//! The keywords of `Context` and `Context.socket`, read by kind of value.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use super::blocking::to_duration;
 use super::error;
+use crate::context::{ShmMode, ShmOptions};
 use crate::socket::{OnFull, SocketOptions};
 
 /// Read the keywords; what none of them names stays at its default.
@@ -28,6 +29,44 @@ pub(super) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<So
         }
     }
     Ok(options)
+}
+
+/// A size as Python gives it; `None` for what is negative.
+pub(super) struct Size(pub(super) Option<usize>);
+
+impl<'py> FromPyObject<'_, 'py> for Size {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let size = to_size(&object)?;
+        Ok(Self(if object.lt(0)? { None } else { Some(size) }))
+    }
+}
+
+/// The keywords of `Context` that tell of shared memory.
+pub(super) struct ShmKeywords<'a> {
+    pub(super) mode: &'a str,
+    pub(super) max_bytes: Size,
+    pub(super) ring_bytes: Size,
+    pub(super) spin_us: Size,
+}
+
+impl ShmKeywords<'_> {
+    /// Read them. Ranges are the core's to check.
+    ///
+    /// # Errors
+    ///
+    /// ConfigError for what is no mode, or a negative time.
+    pub(super) fn read(self, py: Python<'_>) -> PyResult<ShmOptions> {
+        let unknown = || error::config(py, &format!("shm is {:?}, which is no mode", self.mode));
+        let negative = || error::config(py, "spin_us must be at least 0");
+        Ok(ShmOptions {
+            mode: ShmMode::parse(self.mode).ok_or_else(unknown)?,
+            max_bytes: self.max_bytes.0.unwrap_or(0),
+            ring_bytes: self.ring_bytes.0.unwrap_or(0),
+            spin: Duration::from_micros(self.spin_us.0.ok_or_else(negative)? as u64),
+        })
+    }
 }
 
 /// Tell which argument has the wrong type, as a call with a signature would.
@@ -76,6 +115,7 @@ fn flag_field<'a>(options: &'a mut SocketOptions, name: &str) -> Option<&'a mut 
         "req_correlate" => &mut options.req_correlate,
         "req_relaxed" => &mut options.req_relaxed,
         "xpub_verbose" => &mut options.xpub_verbose,
+        "isolate" => &mut options.isolate,
         _ => return None,
     })
 }

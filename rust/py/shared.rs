@@ -13,7 +13,7 @@ use super::fork::Home;
 use super::inner::Inner;
 use super::io_thread::{Bells, IoThread};
 use super::waiters::wake;
-use crate::context::Context;
+use crate::context::{Context, ShmOptions};
 use crate::socket::SocketKey;
 use crate::zmtp::Key;
 
@@ -38,10 +38,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(py: Python<'_>, key: Option<Key>, io_thread: bool) -> PyResult<Self> {
+    pub(super) fn new(
+        py: Python<'_>,
+        key: Option<Key>,
+        io_thread: bool,
+        shm: ShmOptions,
+    ) -> PyResult<Self> {
         let home = Home::here(py)?;
         let context = key.map_or_else(Context::new, Context::with_key);
-        let context = context.map_err(|errno| error::system(errno.into()))?;
+        let mut context = context.map_err(|errno| error::system(errno.into()))?;
+        context.configure_shm(shm).map_err(|error| error::config(py, &error.to_string()))?;
         let bells = if io_thread { Some(Bells::new()?) } else { None };
         let fd = match &bells {
             Some(bells) => bells.notice_fd(),
@@ -307,7 +313,7 @@ mod tests {
     fn panic_wakes_who_waits() {
         Python::initialize();
         Python::attach(|py| {
-            let shared = Shared::new(py, None, true).unwrap();
+            let shared = Shared::new(py, None, true, ShmOptions::default()).unwrap();
             let waiting = future(py);
             wait_for(py, &shared, &waiting);
             panic_within(&shared.inner);

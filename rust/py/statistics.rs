@@ -3,9 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::context::ContextStatistics;
 use crate::socket::Statistics;
 
-/// Make the frozen record of `busduct.statistics`.
+/// Make the frozen record of a socket.
 pub(super) fn to_python<'py>(
     py: Python<'py>,
     statistics: &Statistics,
@@ -32,5 +33,21 @@ pub(super) fn to_python<'py>(
     fields.set_item("num_dropped", counters.num_dropped)?;
     fields.set_item("num_subscriptions", statistics.num_subscriptions)?;
     let class = PyModule::import(py, "busduct.statistics")?.getattr("SocketStatistics")?;
+    class.call((), Some(&fields))
+}
+
+/// Make the frozen record of a context.
+pub(super) fn of_context<'py>(
+    py: Python<'py>,
+    statistics: &ContextStatistics,
+) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("num_shm_peers", statistics.num_shm_peers)?;
+    fields.set_item("num_shm_refused", statistics.num_shm_refused)?;
+    fields.set_item("shm_ring_bytes", statistics.shm_ring_bytes)?;
+    fields.set_item("shm_arena_bytes", statistics.shm_arena_bytes)?;
+    fields.set_item("num_shm_segments", statistics.num_shm_segments)?;
+    fields.set_item("num_shm_slots_held", statistics.num_shm_slots_held)?;
+    let class = PyModule::import(py, "busduct.statistics")?.getattr("ContextStatistics")?;
     class.call((), Some(&fields))
 }

@@ -66,6 +66,8 @@ pub struct SocketOptions {
     pub xpub_verbose: bool,
     /// Of one peer, at a PUB or XPUB.
     pub max_subscriptions: usize,
+    /// Each peer is given shared memory of its own.
+    pub isolate: bool,
 }
 
 impl Default for SocketOptions {
@@ -99,6 +101,7 @@ impl Default for SocketOptions {
             req_relaxed: false,
             xpub_verbose: false,
             max_subscriptions: 65536,
+            isolate: false,
         }
     }
 }
