@@ -6,7 +6,11 @@ from typing import Any, Self, TypeAlias, final
 
 from busduct.errors import BusductError
 from busduct.monitor import MonitorEvent
-from busduct.statistics import ContextStatistics, SocketStatistics
+from busduct.statistics import (
+    ContextStatistics,
+    PeerStatistics,
+    SocketStatistics,
+)
 
 _Data: TypeAlias = bytes | bytearray | memoryview | Loan | Lease
 
@@ -527,6 +531,8 @@ class Socket:
         """
     def statistics(self) -> SocketStatistics:
         """Return the counters and queue lengths."""
+    def peers(self) -> list[PeerStatistics]:
+        """Return the peers whose handshake is complete, the longest connected first."""
     def recent_errors(self) -> list[BusductError]:
         """Return what peers did wrong, oldest first, the last 16.
 

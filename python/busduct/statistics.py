@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ContextStatistics",
+    "PeerStatistics",
     "PublisherStatistics",
     "SocketStatistics",
     "SubscriberStatistics",
@@ -84,6 +85,27 @@ class SocketStatistics:
     num_undelivered: int
     num_dropped: int
     num_subscriptions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatistics:
+    """One peer of a socket whose handshake is complete, and its queues as they stand.
+
+    Attributes:
+        endpoint: What it came through: bound or connected to.
+        routing_id: As the peer announced it, or as a ROUTER calls it; b"" for none.
+        num_send_queued: Messages accepted for it and not yet handed to the kernel.
+        num_send_queued_bytes: Bytes of those, 96 per part included.
+        num_recv_queued: Messages of it that were parsed and are not yet taken.
+        num_recv_queued_bytes: Bytes of those, 96 per part included.
+    """
+
+    endpoint: str
+    routing_id: bytes
+    num_send_queued: int
+    num_send_queued_bytes: int
+    num_recv_queued: int
+    num_recv_queued_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ use slotmap::SlotMap;
 
 use crate::link::{Buffer, Listener, Message};
 use crate::socket::{
-    ConnectorKey, LinkKey, Links, ListenerKey, PeerError, Socket, SocketKey, SocketOptions, State,
-    Statistics,
+    ConnectorKey, LinkKey, Links, ListenerKey, PeerError, PeerStatistics, Socket, SocketKey,
+    SocketOptions, State, Statistics,
 };
 use crate::timers::Timers;
 use crate::zmtp::{Key, SocketType};
@@ -283,6 +283,12 @@ impl<B: Buffer> Context<B> {
     pub fn statistics(&self, key: SocketKey) -> Statistics {
         let socket = self.sockets.get(key);
         socket.map(|socket| socket.statistics(&self.links)).unwrap_or_default()
+    }
+
+    /// The peers of a socket, in the order in which they came.
+    #[must_use]
+    pub fn peers(&self, key: SocketKey) -> Vec<PeerStatistics> {
+        self.sockets.get(key).map(|socket| socket.peers(&self.links)).unwrap_or_default()
     }
 
     /// What the socket's peers did wrong, oldest first, the last 16.

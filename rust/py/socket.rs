@@ -319,6 +319,13 @@ impl Socket {
         statistics::to_python(py, &found)
     }
 
+    fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let found = self.shared.with(py, |inner| inner.context.peers(self.key))?;
+        let peers: PyResult<Vec<_>> =
+            found.iter().map(|peer| statistics::of_peer(py, peer)).collect();
+        PyList::new(py, peers?)
+    }
+
     fn recent_errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let faults = self.shared.with(py, |inner| inner.context.faults(self.key))?;
         let errors: PyResult<Vec<_>> =

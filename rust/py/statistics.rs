@@ -1,10 +1,10 @@
-//! Counters as the frozen record of `busduct.statistics`.
+//! Counters and queues as the frozen records of `busduct.statistics`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::context::ContextStatistics;
-use crate::socket::Statistics;
+use crate::socket::{PeerStatistics, Statistics};
 
 /// Make the frozen record of a socket.
 pub(super) fn to_python<'py>(
@@ -32,8 +32,19 @@ pub(super) fn to_python<'py>(
     fields.set_item("num_undelivered", counters.num_undelivered)?;
     fields.set_item("num_dropped", counters.num_dropped)?;
     fields.set_item("num_subscriptions", statistics.num_subscriptions)?;
-    let class = PyModule::import(py, "busduct.statistics")?.getattr("SocketStatistics")?;
-    class.call((), Some(&fields))
+    record(py, "SocketStatistics", &fields)
+}
+
+/// Make the frozen record of one peer of a socket.
+pub(super) fn of_peer<'py>(py: Python<'py>, peer: &PeerStatistics) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("endpoint", &peer.endpoint)?;
+    fields.set_item("routing_id", PyBytes::new(py, &peer.routing_id))?;
+    fields.set_item("num_send_queued", peer.num_send_queued)?;
+    fields.set_item("num_send_queued_bytes", peer.num_send_queued_bytes)?;
+    fields.set_item("num_recv_queued", peer.num_recv_queued)?;
+    fields.set_item("num_recv_queued_bytes", peer.num_recv_queued_bytes)?;
+    record(py, "PeerStatistics", &fields)
 }
 
 /// Make the frozen record of a context.
@@ -48,6 +59,13 @@ pub(super) fn of_context<'py>(
     fields.set_item("shm_arena_bytes", statistics.shm_arena_bytes)?;
     fields.set_item("num_shm_segments", statistics.num_shm_segments)?;
     fields.set_item("num_shm_slots_held", statistics.num_shm_slots_held)?;
-    let class = PyModule::import(py, "busduct.statistics")?.getattr("ContextStatistics")?;
-    class.call((), Some(&fields))
+    record(py, "ContextStatistics", &fields)
+}
+
+fn record<'py>(
+    py: Python<'py>,
+    name: &str,
+    fields: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    PyModule::import(py, "busduct.statistics")?.getattr(name)?.call((), Some(fields))
 }

@@ -28,7 +28,7 @@ pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
 pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
 pub use publisher::MAX_TOPIC_BYTES;
-pub use record::{Counters, PeerError, PeerFault, Statistics};
+pub use record::{Counters, PeerError, PeerFault, PeerStatistics, Statistics};
 pub use sending::Sent;
 pub use state::{Socket, State};
 pub use subscriptions::{Inserted, Removed, Subscriptions};

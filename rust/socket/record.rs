@@ -38,6 +38,18 @@ pub struct Statistics {
     pub num_subscriptions: usize,
 }
 
+/// One peer, and its queues as they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatistics {
+    pub endpoint: String,
+    /// As it announced it, or as a ROUTER calls it.
+    pub routing_id: Vec<u8>,
+    pub num_send_queued: usize,
+    pub num_send_queued_bytes: usize,
+    pub num_recv_queued: usize,
+    pub num_recv_queued_bytes: usize,
+}
+
 /// What a peer did wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerFault {

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::pattern::Pattern;
 use super::record::Faults;
 use super::{
-    ConnectorKey, Counters, LinkKey, Links, ListenerKey, OnFull, OptionError, PeerError, PeerFault,
-    SocketOptions, Statistics, Watcher,
+    ConnectorKey, Counters, LinkKey, Links, ListenerKey, OnFull, OptionError, Peer, PeerError,
+    PeerFault, PeerStatistics, SocketOptions, Statistics, Watcher,
 };
 use crate::link::{Buffer, LinkOptions, Marks, Message, Outbox, Overflow};
 use crate::zmtp::SocketType;
@@ -194,6 +194,23 @@ impl<B: Buffer> Socket<B> {
             statistics.num_send_queued_bytes += link.outbox.cost();
         }
         statistics
+    }
+
+    /// The peers that take part, in the order in which they came.
+    pub(crate) fn peers(&self, links: &Links<B>) -> Vec<PeerStatistics> {
+        let describe = |key: &LinkKey| {
+            let Peer { link, endpoint, .. } = &links[*key];
+            let (num_recv_queued, num_recv_queued_bytes) = link.inbox.queued();
+            PeerStatistics {
+                endpoint: endpoint.clone(),
+                routing_id: link.peer_routing_id().to_vec(),
+                num_send_queued: link.outbox.len(),
+                num_send_queued_bytes: link.outbox.cost(),
+                num_recv_queued,
+                num_recv_queued_bytes,
+            }
+        };
+        self.up.iter().map(describe).collect()
     }
 }
 

@@ -17,7 +17,7 @@ from busduct._fallback._timer import Timer
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import BusductError, RemoteProtocolError
 from busduct.monitor import EventKind, MonitorEvent
-from busduct.statistics import SocketStatistics
+from busduct.statistics import PeerStatistics, SocketStatistics
 
 __all__ = ["Pattern", "State"]
 
@@ -256,3 +256,17 @@ class Pattern:
             num_subscriptions=self.distributor.num_subscriptions,
             **asdict(self.counters),
         )
+
+    def peers(self) -> list[PeerStatistics]:
+        """Return the peers that take part, in the order in which they came."""
+        return [
+            PeerStatistics(
+                endpoint=link.endpoint,
+                routing_id=link.routing_id or link.peer_routing_id,
+                num_send_queued=len(link.outbox),
+                num_send_queued_bytes=link.outbox.cost,
+                num_recv_queued=len(link.inbox),
+                num_recv_queued_bytes=link.inbox_cost,
+            )
+            for link in self.distributor.up
+        ]

@@ -15,7 +15,7 @@ from busduct._fallback._scope import Scope
 from busduct._fallback._subscriber import subscriptions_of
 from busduct._fallback._waiting import Operation, WaitQueue, block, retry
 from busduct.errors import BusductError
-from busduct.statistics import SocketStatistics
+from busduct.statistics import PeerStatistics, SocketStatistics
 
 if TYPE_CHECKING:
     from busduct._fallback._context import Context
@@ -257,6 +257,11 @@ class Socket(Scope):
         """Return the counters and queue lengths."""
         with self._reactor:
             return self._pattern.statistics()
+
+    def peers(self) -> list[PeerStatistics]:
+        """Return the peers whose handshake is complete, the longest connected first."""
+        with self._reactor:
+            return self._pattern.peers()
 
     def recent_errors(self) -> list[BusductError]:
         """Return what peers did wrong, oldest first, the last 16."""
