@@ -1,0 +1,64 @@
+//! Both ends of a direction, in one process.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use busduct::shm::{Arena, Borrower, ControlMap, Lender, OpenError, Slot};
+use busduct::sync::Doorbell;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// What a slot is filled with in these tests.
+pub(crate) fn pattern(seed: u8, nbytes: usize) -> Vec<u8> {
+    (0..nbytes).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+}
+
+/// The owner of an arena with one peer, and that peer.
+pub(crate) struct Ends {
+    pub(crate) arena: Arena,
+    pub(crate) lender: Lender,
+    /// Of the owner.
+    pub(crate) control: ControlMap,
+    pub(crate) bell: Arc<Doorbell>,
+    /// The owner's end of the line.
+    pub(crate) line: UnixStream,
+    pub(crate) borrower: Borrower,
+}
+
+impl Ends {
+    pub(crate) fn new(max_nbytes: usize) -> Self {
+        let (control, fd) = ControlMap::create().unwrap();
+        let (line, peer_line) = UnixStream::pair().unwrap();
+        let bell = Arc::new(Doorbell::new().unwrap());
+        let peer_line = Arc::new(OwnedFd::from(peer_line));
+        let borrower = Borrower::new(ControlMap::open(fd).unwrap(), Arc::clone(&bell), peer_line);
+        let lender = Lender::new(control.clone());
+        Self { arena: Arena::new(max_nbytes), lender, control, bell, line, borrower }
+    }
+
+    /// Take a slot and fill it.
+    pub(crate) fn fill(&mut self, seed: u8, nbytes: usize) -> Slot {
+        let mut slot = self.arena.take(nbytes).unwrap();
+        slot.copy_from(&pattern(seed, nbytes));
+        slot
+    }
+
+    /// Hand over the segment of `slot`, if the peer does not know it.
+    pub(crate) fn introduce(&mut self, slot: &Slot) {
+        let segment = slot.segment();
+        match self.borrower.add_segment(segment.announcement(), duplicate(segment.fd())) {
+            Ok(()) | Err(OpenError::Known { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> OwnedFd {
+    fd.try_clone_to_owned().unwrap()
+}
+
+/// Whether a read of `fd` would end at once.
+pub(crate) fn is_readable(fd: impl std::os::fd::AsFd) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).unwrap() > 0
+}
