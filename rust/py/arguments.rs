@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 
 use super::buffer::PyFrame;
 use super::error;
-use super::operation::Operation;
+use super::given::Given;
+use super::operation::{Operation, Taking};
 use crate::link::Message;
 
 /// What a linger may be told as: left out, None, or seconds.
@@ -25,25 +26,27 @@ impl<'py> FromPyObject<'_, 'py> for Linger {
 }
 
 #[inline]
-pub(super) fn one(data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    Ok(Operation::Send(Some(Message::Single(PyFrame::from_data(data)?))))
+pub(super) fn one<'py>(
+    data: &Bound<'py, PyAny>,
+    given: &mut Given<'py>,
+) -> PyResult<Message<PyFrame>> {
+    PyFrame::from_data(data, 0, given).map(Message::Single)
 }
 
-pub(super) fn frames<C: FromIterator<PyFrame>>(data: &Bound<'_, PyAny>) -> PyResult<C> {
-    data.try_iter()?.map(|item| PyFrame::from_data(&item?)).collect()
+pub(super) fn frames<'py, C: FromIterator<PyFrame>>(
+    data: &Bound<'py, PyAny>,
+    given: &mut Given<'py>,
+) -> PyResult<C> {
+    let items = data.try_iter()?.enumerate();
+    items.map(|(index, item)| PyFrame::from_data(&item?, index, given)).collect()
 }
 
-fn message(parts: &Bound<'_, PyAny>) -> PyResult<Message<PyFrame>> {
-    let message = Message::from_parts(frames(parts)?);
+pub(super) fn parts<'py>(
+    parts: &Bound<'py, PyAny>,
+    given: &mut Given<'py>,
+) -> PyResult<Message<PyFrame>> {
+    let message = Message::from_parts(frames(parts, given)?);
     message.ok_or_else(|| error::misuse(parts.py(), "a message has at least one part"))
-}
-
-pub(super) fn multipart(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    message(parts).map(|message| Operation::Send(Some(message)))
-}
-
-pub(super) fn urgent(parts: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    message(parts).map(|message| Operation::SendUrgent(Some(message)))
 }
 
 /// The bytes of a topic, copied.
@@ -54,7 +57,9 @@ impl<'py> FromPyObject<'_, 'py> for Topic {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        PyFrame::from_data(&object).map(|frame| Self(frame.as_ref().to_vec()))
+        // NB: what is only looked at goes back to its owner, a loan too.
+        let mut given = Given::default();
+        PyFrame::from_data(&object, 0, &mut given).map(|frame| Self(frame.as_ref().to_vec()))
     }
 }
 
@@ -66,11 +71,11 @@ pub(super) fn subscribers(py: Python<'_>, count: i64, topic: Topic) -> PyResult<
     }
 }
 
-pub(super) fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Operation> {
+pub(super) fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Taking> {
     // What is negative is as wrong as zero, and told as such.
     let size = |value: i64| usize::try_from(value).ok().filter(|&size| size > 0);
     match (size(max_n), size(max_bytes)) {
-        (Some(max_n), Some(max_bytes)) => Ok(Operation::RecvMany { max_n, max_bytes }),
+        (Some(max_n), Some(max_bytes)) => Ok(Taking { max_n, max_bytes }),
         _ => {
             let text = format!("max_n is {max_n} and max_bytes {max_bytes}; both are at least 1");
             Err(error::config(py, &text))

@@ -10,6 +10,7 @@ use pyo3::types::PyList;
 use super::buffer::PyFrame;
 use super::error;
 use super::inner::Inner;
+use super::lease::Lease;
 use super::monitor;
 use super::waiters::Side;
 use crate::link::Message;
@@ -19,10 +20,11 @@ use crate::socket::{Event, EventLog, RecvFault, SendFault, SocketKey, Taken, Top
 pub(super) enum Operation {
     Recv,
     RecvMultipart,
-    RecvMany {
-        max_n: usize,
-        max_bytes: usize,
-    },
+    RecvLease,
+    RecvMultipartLease,
+    RecvMany(Taking),
+    /// As `RecvMany`, for an iteration, which stops when the socket is closed.
+    NextBatch(Taking),
     /// The message, until it is accepted.
     Send(Option<Message<PyFrame>>),
     SendMany(VecDeque<PyFrame>),
@@ -48,6 +50,15 @@ pub(super) enum Operation {
     Used,
 }
 
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taking {
+    /// Messages at most.
+    pub(super) max_n: usize,
+    /// Payload bytes after which no further message is taken.
+    pub(super) max_bytes: usize,
+}
+
 /// How one try went.
 pub(super) enum Step {
     Done(Output),
@@ -58,9 +69,9 @@ pub(super) enum Step {
     RecvFailed(RecvFault),
     TopicFailed(TopicFault),
     /// No event will come.
-    Unwatched {
-        stops: bool,
-    },
+    Unwatched,
+    /// An iteration is at its end.
+    Stopped,
     Reused,
 }
 
@@ -69,6 +80,8 @@ pub(super) enum Output {
     Object(Py<PyAny>),
     Frame(PyFrame),
     Frames(Vec<PyFrame>),
+    Lease(PyFrame),
+    Leases(Vec<PyFrame>),
     Event(Box<Event>),
 }
 
@@ -81,6 +94,11 @@ impl Output {
             Self::Frame(frame) => frame.into_bytes(py).map(Py::into_any),
             Self::Event(event) => monitor::to_python(py, *event),
             Self::Frames(frames) => to_list(py, frames).map(|list| list.into_any().unbind()),
+            Self::Lease(frame) => Ok(Py::new(py, Lease::new(frame))?.into_any()),
+            Self::Leases(frames) => {
+                let leases = frames.into_iter().map(Lease::new);
+                Ok(PyList::new(py, leases.collect::<Vec<_>>())?.into_any().unbind())
+            }
         }
     }
 }
@@ -99,17 +117,15 @@ impl Operation {
     #[inline]
     pub(super) fn step(&mut self, inner: &mut Inner, key: SocketKey) -> Step {
         let step = match self {
-            Self::Recv => match inner.context.try_recv_single(key) {
-                Ok(Some(frame)) => Step::Done(Output::Frame(frame)),
-                Ok(None) => Step::Wait(Side::Recv),
-                Err(fault) => Step::RecvFailed(fault),
+            Self::Recv => recv_one(inner, key, Output::Frame),
+            Self::RecvLease => recv_one(inner, key, Output::Lease),
+            Self::RecvMultipart => recv_parts(inner, key, Output::Frames),
+            Self::RecvMultipartLease => recv_parts(inner, key, Output::Leases),
+            Self::RecvMany(taking) => recv_many(inner, key, *taking),
+            Self::NextBatch(taking) => match recv_many(inner, key, *taking) {
+                Step::RecvFailed(RecvFault::Closed) => Step::Stopped,
+                step => step,
             },
-            Self::RecvMultipart => match inner.context.try_recv(key) {
-                Ok(Some(message)) => Step::Done(Output::Frames(message.into_parts())),
-                Ok(None) => Step::Wait(Side::Recv),
-                Err(fault) => Step::RecvFailed(fault),
-            },
-            Self::RecvMany { max_n, max_bytes } => recv_many(inner, key, *max_n, *max_bytes),
             Self::Send(message) => send_one(inner, key, message),
             Self::SendUrgent(message) => send_urgent(inner, key, message),
             Self::Ready(side) => ready(inner, key, *side),
@@ -122,7 +138,8 @@ impl Operation {
             Self::Watch { log, stops } => match log.take() {
                 Taken::Event(event) => Step::Done(Output::Event(event)),
                 Taken::Nothing => Step::Wait(Side::Event),
-                Taken::Ended => Step::Unwatched { stops: *stops },
+                Taken::Ended if *stops => Step::Stopped,
+                Taken::Ended => Step::Unwatched,
             },
             Self::End if inner.context.is_closed() => Step::Done(Output::Nothing),
             Self::End => Step::Wait(Side::Ended),
@@ -133,16 +150,37 @@ impl Operation {
             Self::Used => Step::Reused,
         };
         // NB: what one receiver cannot take is left to the next, which may.
-        let has_received =
-            matches!(step, Step::Done(Output::Frame(_) | Output::Frames(_)) | Step::RecvFailed(_));
-        if has_received {
+        if step.has_received() {
             inner.pass_on_recv(key);
         }
         step
     }
 }
 
-fn recv_many(inner: &mut Inner, key: SocketKey, max_n: usize, max_bytes: usize) -> Step {
+#[inline]
+fn recv_one(inner: &mut Inner, key: SocketKey, give: impl FnOnce(PyFrame) -> Output) -> Step {
+    match inner.context.try_recv_single(key) {
+        Ok(Some(frame)) => Step::Done(give(frame)),
+        Ok(None) => Step::Wait(Side::Recv),
+        Err(fault) => Step::RecvFailed(fault),
+    }
+}
+
+#[inline]
+fn recv_parts(
+    inner: &mut Inner,
+    key: SocketKey,
+    give: impl FnOnce(Vec<PyFrame>) -> Output,
+) -> Step {
+    match inner.context.try_recv(key) {
+        Ok(Some(message)) => Step::Done(give(message.into_parts())),
+        Ok(None) => Step::Wait(Side::Recv),
+        Err(fault) => Step::RecvFailed(fault),
+    }
+}
+
+fn recv_many(inner: &mut Inner, key: SocketKey, taking: Taking) -> Step {
+    let Taking { max_n, max_bytes } = taking;
     let mut frames = Vec::new();
     let mut nbytes = 0;
     while frames.len() < max_n && nbytes < max_bytes {
@@ -220,30 +258,43 @@ fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) 
     while let Some(frame) = frames.pop_front() {
         match inner.context.try_send(key, Message::Single(frame)) {
             Ok(()) => {}
-            Err((full @ SendFault::Full { .. }, message)) => {
+            Err((fault, message)) => {
                 // It was one part, and is.
                 frames.extend(message.into_parts());
                 frames.rotate_right(1);
-                if inner.context.fails_when_full(key) {
-                    return Step::SendFailed(full);
+                let waits = matches!(fault, SendFault::Full { .. });
+                if waits && !inner.context.fails_when_full(key) {
+                    return Step::Full(fault);
                 }
-                return Step::Full(full);
+                return Step::SendFailed(fault);
             }
-            Err((fault, _)) => return Step::SendFailed(fault),
         }
     }
     Step::Done(Output::Nothing)
 }
 
 impl Step {
+    /// Whether it took something, or found something that it cannot take.
+    #[inline]
+    fn has_received(&self) -> bool {
+        match self {
+            Self::Done(output) => matches!(
+                output,
+                Output::Frame(_) | Output::Frames(_) | Output::Lease(_) | Output::Leases(_)
+            ),
+            Self::RecvFailed(_) => true,
+            _ => false,
+        }
+    }
+
     /// The exception of a step that failed for good.
     pub(super) fn into_error(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Full(fault) | Self::SendFailed(fault) => error::from_send(py, fault),
             Self::RecvFailed(fault) => error::from_recv(py, fault),
             Self::TopicFailed(fault) => error::from_topic(py, fault),
-            Self::Unwatched { stops: true } => PyStopAsyncIteration::new_err(()),
-            Self::Unwatched { stops: false } => error::closed(py, "monitor"),
+            Self::Stopped => PyStopAsyncIteration::new_err(()),
+            Self::Unwatched => error::closed(py, "monitor"),
             Self::Done(_) | Self::Wait(_) | Self::Reused => {
                 pyo3::exceptions::PyRuntimeError::new_err("awaitable was awaited already")
             }

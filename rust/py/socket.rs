@@ -7,12 +7,15 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::arguments::{Linger, Topic, frames, many, multipart, one, subscribers, urgent};
+use super::arguments::{Linger, Topic, frames, many, one, parts as to_message, subscribers};
 use super::awaitable::Awaitable;
+use super::batches::Batches;
 use super::blocking::{self, to_duration};
 use super::context::Context;
 use super::error;
 use super::event_loop::{attach, schedule_flush};
+use super::given::Given;
+use super::loan::Loan;
 use super::monitor::Monitor;
 use super::operation::{Operation, Output, Step, to_list};
 use super::shared::Shared;
@@ -76,6 +79,12 @@ impl Socket {
             Step::Wait(_) => Ok(None),
             failed => Err(failed.into_error(py)),
         }
+    }
+
+    #[inline]
+    fn poll(&self, py: Python<'_>, operation: Operation) -> PyResult<Option<Py<PyAny>>> {
+        let output = self.recv_now(py, operation)?;
+        output.map(|output| output.into_object(py)).transpose()
     }
 
     fn change_topic(&self, py: Python<'_>, prefix: &Topic, subscribe: bool) -> PyResult<()> {
@@ -152,52 +161,79 @@ impl Socket {
     }
 
     fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
-        Ok(self.awaitable(one(data)?))
+        let mut given = Given::default();
+        let message = one(data, &mut given)?;
+        given.accept();
+        Ok(self.awaitable(Operation::Send(Some(message))))
     }
 
     fn send_multipart(&self, parts: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
-        Ok(self.awaitable(multipart(parts)?))
+        let mut given = Given::default();
+        let message = to_message(parts, &mut given)?;
+        given.accept();
+        Ok(self.awaitable(Operation::Send(Some(message))))
     }
 
     fn send_many(&self, messages: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
-        Ok(self.awaitable(Operation::SendMany(frames(messages)?)))
+        let mut given = Given::default();
+        let frames = frames(messages, &mut given)?;
+        given.accept();
+        Ok(self.awaitable(Operation::SendMany(frames)))
     }
 
     fn send_urgent(&self, parts: &Bound<'_, PyAny>) -> PyResult<Awaitable> {
-        Ok(self.awaitable(urgent(parts)?))
+        let mut given = Given::default();
+        let message = to_message(parts, &mut given)?;
+        given.accept();
+        Ok(self.awaitable(Operation::SendUrgent(Some(message))))
     }
 
     fn send_nowait(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.send_now(data.py(), one(data)?)
+        let mut given = Given::default();
+        let message = one(data, &mut given)?;
+        self.send_now(data.py(), Operation::Send(Some(message)))?;
+        given.accept();
+        Ok(())
     }
 
     fn send_multipart_nowait(&self, parts: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.send_now(parts.py(), multipart(parts)?)
+        let mut given = Given::default();
+        let message = to_message(parts, &mut given)?;
+        self.send_now(parts.py(), Operation::Send(Some(message)))?;
+        given.accept();
+        Ok(())
     }
 
     fn send_urgent_nowait(&self, parts: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.send_now(parts.py(), urgent(parts)?)
+        let mut given = Given::default();
+        let message = to_message(parts, &mut given)?;
+        self.send_now(parts.py(), Operation::SendUrgent(Some(message)))?;
+        given.accept();
+        Ok(())
     }
 
     fn send_many_nowait(&self, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let py = messages.py();
-        let waiting: VecDeque<_> = frames(messages)?;
+        let mut given = Given::default();
+        let waiting: VecDeque<_> = frames(messages, &mut given)?;
         let total = waiting.len();
         let mut operation = Operation::SendMany(waiting);
-        let step = self.try_once(py, &mut operation)?;
-        match (step, &operation) {
-            (Step::Done(_), _) => Ok(total),
-            (
-                Step::Full(_) | Step::SendFailed(SendFault::Full { .. }),
-                Operation::SendMany(left),
-            ) => Ok(total - left.len()),
-            (failed, _) => Err(failed.into_error(py)),
+        let step = self.try_once(messages.py(), &mut operation)?;
+        let num_left = if let Operation::SendMany(left) = &operation { left.len() } else { 0 };
+        given.accept_first(total - num_left);
+        match step {
+            Step::Done(_) => Ok(total),
+            Step::Full(_) | Step::SendFailed(SendFault::Full { .. }) => Ok(total - num_left),
+            failed => Err(failed.into_error(messages.py())),
         }
     }
 
     #[pyo3(signature = (data, timeout=None))]
     fn send_blocking(&self, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
-        self.block(data.py(), one(data)?, timeout).map(drop)
+        let mut given = Given::default();
+        let message = one(data, &mut given)?;
+        self.block(data.py(), Operation::Send(Some(message)), timeout)?;
+        given.accept();
+        Ok(())
     }
 
     #[pyo3(signature = (parts, timeout=None))]
@@ -206,7 +242,11 @@ impl Socket {
         parts: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        self.block(parts.py(), multipart(parts)?, timeout).map(drop)
+        let mut given = Given::default();
+        let message = to_message(parts, &mut given)?;
+        self.block(parts.py(), Operation::Send(Some(message)), timeout)?;
+        given.accept();
+        Ok(())
     }
 
     fn recv(&self) -> Awaitable {
@@ -219,22 +259,20 @@ impl Socket {
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
     fn recv_many(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Awaitable> {
-        Ok(self.awaitable(many(py, max_n, max_bytes)?))
+        Ok(self.awaitable(Operation::RecvMany(many(py, max_n, max_bytes)?)))
     }
 
     fn recv_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let output = self.recv_now(py, Operation::Recv)?;
-        output.map(|output| output.into_object(py)).transpose()
+        self.poll(py, Operation::Recv)
     }
 
     fn recv_multipart_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let output = self.recv_now(py, Operation::RecvMultipart)?;
-        output.map(|output| output.into_object(py)).transpose()
+        self.poll(py, Operation::RecvMultipart)
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
     fn recv_many_nowait(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Py<PyAny>> {
-        let output = self.recv_now(py, many(py, max_n, max_bytes)?)?;
+        let output = self.recv_now(py, Operation::RecvMany(many(py, max_n, max_bytes)?))?;
         output.unwrap_or(Output::Frames(Vec::new())).into_object(py)
     }
 
@@ -256,7 +294,55 @@ impl Socket {
         max_bytes: i64,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        self.block(py, many(py, max_n, max_bytes)?, timeout)
+        self.block(py, Operation::RecvMany(many(py, max_n, max_bytes)?), timeout)
+    }
+
+    fn loan(&self, py: Python<'_>, nbytes: i64) -> PyResult<Loan> {
+        let is_closed =
+            self.shared.with(py, |inner| inner.context.is_closed_for_owner(self.key))?;
+        if is_closed {
+            return Err(error::closed(py, "socket"));
+        }
+        match usize::try_from(nbytes) {
+            Ok(nbytes) => Loan::private(nbytes),
+            Err(_) => Err(error::config(py, &format!("nbytes is {nbytes}; it must be at least 0"))),
+        }
+    }
+
+    fn recv_lease(&self) -> Awaitable {
+        self.awaitable(Operation::RecvLease)
+    }
+
+    fn recv_lease_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.poll(py, Operation::RecvLease)
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn recv_lease_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.block(py, Operation::RecvLease, timeout)
+    }
+
+    fn recv_multipart_lease(&self) -> Awaitable {
+        self.awaitable(Operation::RecvMultipartLease)
+    }
+
+    fn recv_multipart_lease_nowait(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.poll(py, Operation::RecvMultipartLease)
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn recv_multipart_lease_blocking(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        self.block(py, Operation::RecvMultipartLease, timeout)
+    }
+
+    #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
+    fn batches(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Batches> {
+        let taking = many(py, max_n, max_bytes)?;
+        Ok(Batches::new(self._context.clone_ref(py), self.shared.clone(), self.key, taking))
     }
 
     #[pyo3(signature = (max_events=1024))]

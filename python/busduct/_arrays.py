@@ -1,0 +1,55 @@
+"""Views of memory as numpy arrays, with the types of ml_dtypes too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["as_array"]
+
+# What the types of ml_dtypes are called, as far as numpy has none of that name.
+_OF_ML_DTYPES = (
+    "bfloat16",
+    "float4_",
+    "float6_",
+    "float8_",
+    "int2",
+    "int4",
+    "uint2",
+    "uint4",
+)
+
+
+def as_array(buffer: Any, dtype: str | Any, shape: Sequence[int] | None) -> Any:
+    """Return an array over a buffer, which is a view; writable if the buffer is.
+
+    Args:
+        buffer: Has the buffer protocol.
+        dtype: What numpy takes, or the name of a type of ml_dtypes.
+        shape: None for one dimension.
+
+    Raises:
+        ImportError: numpy is not installed, or ml_dtypes for a type of its own.
+        TypeError: Not a dtype.
+        ValueError: Another size than the buffer's, or a dtype of Python objects.
+    """
+    try:
+        import numpy as np
+    except ImportError as error:
+        msg = "arrays need numpy; install busduct[model], or numpy alone"
+        raise ImportError(msg) from error
+    array = np.frombuffer(buffer, _to_dtype(dtype))
+    return array if shape is None else array.reshape(shape)
+
+
+def _to_dtype(dtype: str | Any) -> Any:
+    if not isinstance(dtype, str) or not dtype.startswith(_OF_ML_DTYPES):
+        return dtype
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        msg = f"dtype {dtype} needs ml_dtypes, which is not installed"
+        raise ImportError(msg) from error
+    try:
+        return getattr(ml_dtypes, dtype)
+    except AttributeError as error:
+        msg = f"ml_dtypes has no type {dtype!r}"
+        raise TypeError(msg) from error
