@@ -2,6 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
+use crate::shm::{Lease, Slot};
+
 /// The system has no room for a frame of that size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfMemory;
@@ -27,6 +29,29 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     ///
     /// [`OutOfMemory`].
     fn share(&self) -> Result<Self, OutOfMemory>;
+
+    /// Hold what a peer lent, or copy it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    fn from_lease(lease: Lease) -> Result<Self, OutOfMemory> {
+        Self::copy_from(lease.as_ref())
+    }
+
+    /// Hold a piece of our own shared memory, or copy it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    fn from_slot(slot: Slot) -> Result<Self, OutOfMemory> {
+        Self::copy_from(slot.as_ref())
+    }
+
+    /// The piece of our own shared memory that it holds, all of it.
+    fn as_slot(&self) -> Option<&Slot> {
+        None
+    }
 
     /// Reserve room for a frame that is still to come.
     ///

@@ -1,6 +1,7 @@
 //! Frames whose bytes are Python `bytes` objects: read into once, never copied again. Those
 //! that are received without an interpreter are copied once, when they are taken; those
-//! that were lent to be filled are moved, and copied when they are taken as `bytes`.
+//! that lie elsewhere, filled by a caller or in shared memory, are moved, and copied when
+//! they are taken as `bytes`.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -18,6 +19,7 @@ use super::lease::Lease;
 use super::loan::Loan;
 use super::memory::Memory;
 use crate::link::{Buffer, Filling, OutOfMemory};
+use crate::shm::{self, Slot};
 
 /// The bytes of a frame: every one is set, and nobody writes to them.
 pub(super) struct PyFrame(Memory);
@@ -186,6 +188,19 @@ impl Buffer for PyFrame {
             Some(memory) => Ok(Self(memory)),
             None => Self::copy_from(self.as_ref()),
         }
+    }
+
+    fn from_lease(lease: shm::Lease) -> Result<Self, OutOfMemory> {
+        Ok(Self(Memory::of_lease(lease)))
+    }
+
+    fn from_slot(slot: Slot) -> Result<Self, OutOfMemory> {
+        Ok(Self(Memory::of_slot(slot)))
+    }
+
+    #[inline]
+    fn as_slot(&self) -> Option<&Slot> {
+        self.0.as_slot()
     }
 
     fn reserve(nbytes: usize) -> Result<FillingBytes, OutOfMemory> {

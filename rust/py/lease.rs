@@ -40,7 +40,7 @@ impl Lease {
 
     #[getter]
     fn is_shared(&self, py: Python<'_>) -> PyResult<bool> {
-        self.0.look(py, |_| false)
+        self.0.look(py, Memory::is_lent)
     }
 
     #[getter]

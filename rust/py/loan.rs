@@ -55,7 +55,7 @@ impl Loan {
 
     #[getter]
     fn is_shared(&self, py: Python<'_>) -> PyResult<bool> {
-        self.0.look(py, |_| false)
+        self.0.look(py, |memory| memory.as_slot().is_some())
     }
 
     #[getter]

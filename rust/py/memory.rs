@@ -13,6 +13,7 @@ use pyo3::types::PyBytes;
 use super::io_thread::is_io_thread;
 use super::owner::{Other, Owner};
 use crate::link::OutOfMemory;
+use crate::shm::{Lease, Slot};
 
 /// Above this the interpreter is left to others while bytes are copied.
 const DETACH_BYTES: usize = 256 << 10;
@@ -49,6 +50,18 @@ impl Memory {
     fn other(mut other: Other, nbytes: usize) -> Self {
         let start = other.start();
         Self { owner: Owner::of_other(other), start, nbytes }
+    }
+
+    /// Hold a piece of our own shared memory.
+    pub(super) fn of_slot(slot: Slot) -> Self {
+        let nbytes = slot.nbytes();
+        Self::other(Other::Slot(slot), nbytes)
+    }
+
+    /// Hold what a peer lent.
+    pub(super) fn of_lease(lease: Lease) -> Self {
+        let nbytes = lease.nbytes();
+        Self::other(Other::Lease(lease), nbytes)
     }
 
     fn python(nbytes: usize) -> Result<Self, OutOfMemory> {
@@ -94,12 +107,30 @@ impl Memory {
         Some(Self { owner: self.owner.share()?, start: self.start, nbytes: self.nbytes })
     }
 
+    /// The piece of our own shared memory that it is.
+    #[inline]
+    pub(super) fn as_slot(&self) -> Option<&Slot> {
+        match self.owner.as_other() {
+            Some(Other::Slot(slot)) => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// Whether a peer lent it.
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(self.owner.as_other(), Some(Other::Lease(_)))
+    }
+
     /// Set the bytes of memory that was made for a caller, who did not see it.
     ///
     /// # Safety
     ///
     /// Nobody else knows of the memory.
     pub(super) unsafe fn set(&mut self) {
+        if self.as_slot().is_some() {
+            // What the system gave, or a message before.
+            return;
+        }
         // SAFETY: `start` and `nbytes` are of memory that lives as long as `self`; that nobody
         // reads it is the caller's to uphold.
         unsafe { ptr::write_bytes(self.start.as_ptr(), 0, self.nbytes) };

@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 
 use super::io_thread::is_io_thread;
 use crate::link::OutOfMemory;
+use crate::shm::{Lease, Slot};
 
 /// Set in an address that is not of a Python object. Both kinds are aligned to more.
 const IS_OTHER: usize = 1;
@@ -19,10 +20,14 @@ const IS_OTHER: usize = 1;
 #[repr(C, align(64))]
 pub(super) struct Line([MaybeUninit<u8>; 64]);
 
-/// What is no Python object. Vectors, because moving one does not touch what it points to.
+/// What is no Python object. Moving any of these does not touch what it points to.
 pub(super) enum Other {
     Plain(Vec<MaybeUninit<u8>>),
     Aligned(Vec<Line>),
+    /// Of this process, in shared memory.
+    Slot(Slot),
+    /// Of a peer's, in shared memory.
+    Lease(Lease),
 }
 
 const _: () = assert!(align_of::<Other>() > IS_OTHER && align_of::<PyObject>() > IS_OTHER);
@@ -52,6 +57,9 @@ impl Other {
         match self {
             Self::Plain(bytes) => NonNull::from(bytes.as_mut_slice()).cast(),
             Self::Aligned(lines) => NonNull::from(lines.as_mut_slice()).cast(),
+            // SAFETY: what is mapped has an address.
+            Self::Slot(slot) => unsafe { NonNull::new_unchecked(slot.as_mut_ptr()) },
+            Self::Lease(lease) => NonNull::from(lease.as_ref()).cast(),
         }
     }
 }
@@ -76,6 +84,13 @@ impl Owner {
         let start = Arc::into_raw(Arc::new(other)).cast_mut().cast::<u8>();
         // SAFETY: what an `Arc` points to has an address, also with that bit.
         Self(unsafe { NonNull::new_unchecked(start.map_addr(|address| address | IS_OTHER)) })
+    }
+
+    /// What is no Python object, if it is none.
+    #[inline]
+    pub(super) fn as_other(&self) -> Option<&Other> {
+        // SAFETY: it came from `Arc::into_raw`, and lives as long as the count of `self`.
+        self.other().map(|other| unsafe { &*other })
     }
 
     /// The address that [`Self::of_other`] was given by `Arc::into_raw`, if it was.
