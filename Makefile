@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-python check bench fuzz clean
+.PHONY: help build run test test-rust test-python check bench bench-shm fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,12 +51,17 @@ check: build ## formatting, lints, types, and the stub against the extension
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest busduct._core --concise
 
-bench: build ## measure beside pyzmq; prints the tables of README
+bench: build ## measure beside pyzmq and others; prints the tables of README
 	$(BIN)/python benches/python/bench_transport.py
+	$(BIN)/python benches/python/bench_shm.py
 	$(BIN)/python benches/python/bench_round_trips.py
 	$(BIN)/python benches/python/bench_fan_out.py
 	$(BIN)/python benches/python/bench_memory.py
 	cargo bench --quiet
+
+bench-shm: build ## measure shared memory beside its peers; prints its targets
+	$(BIN)/python benches/python/bench_shm.py
+	$(BIN)/python benches/python/bench_round_trips.py --roles ping --sizes 32
 
 fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust/fuzz/corpus && for corpus in *.hex; do $(PYTHON) ../../../tools/fuzz_corpus.py unpack $$corpus $${corpus%.hex} || exit 1; done

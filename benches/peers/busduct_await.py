@@ -2,11 +2,29 @@
 
 from typing import Any
 
-from driver import Task, main, report_rate
+from driver import Task, main, report_rate, skip, touch
 from fan_out import END, Publishing
 from round_trips import ask_with, one_at_a_time, report
 
-from busduct.transport import DEALER, PUB, PULL, PUSH, REP, REQ, ROUTER, SUB, Context
+from busduct.transport import (
+    DEALER,
+    PAIR,
+    PUB,
+    PULL,
+    PUSH,
+    REP,
+    REQ,
+    ROUTER,
+    SUB,
+    Context,
+    Socket,
+)
+
+
+def require_leases() -> None:
+    """End here if this busduct has none."""
+    if not hasattr(Socket, "recv_lease"):
+        skip("this busduct has no loans and leases")
 
 
 class Peer:
@@ -39,6 +57,54 @@ class Peer:
                 for _ in range(chunk):
                     await rx.recv()
             report_rate(meter)
+
+    async def send_loan(self, task: Task) -> None:
+        """Lend memory, fill it for what is checked, and send it without a copy."""
+        require_leases()
+        async with Context(**self._options) as ctx:
+            tx = ctx.socket(PUSH)
+            tx.connect(task.endpoint)
+            for message in task.first_messages():
+                loan = tx.loan(task.nbytes)
+                with memoryview(loan) as memory:
+                    memory[:] = message
+                await tx.send(loan)
+            nbytes = task.nbytes
+            while True:
+                await tx.send(tx.loan(nbytes))
+
+    async def receive_view(self, task: Task) -> None:
+        """Receive one by one as leases, look at each where it lies, and count."""
+        require_leases()
+        async with Context(**self._options) as ctx:
+            rx = ctx.socket(PULL)
+            rx.bind(task.endpoint)
+            for index in range(task.num_checked):
+                with await rx.recv_lease() as lease:
+                    task.check(index, lease)
+            meter, chunk = task.meter(), task.chunk
+            while meter.more(chunk):
+                for _ in range(chunk):
+                    lease = await rx.recv_lease()
+                    with memoryview(lease) as view:
+                        touch(view)
+                    lease.release()
+            report_rate(meter)
+
+    async def ping(self, task: Task) -> None:
+        """Measure round trips between two PAIR sockets."""
+        async with Context(**self._options) as ctx:
+            sock = ctx.socket(PAIR, linger=0.0)
+            sock.connect(task.endpoint)
+            await ask_with(task, sock.send, sock.recv)
+
+    async def pong(self, task: Task) -> None:
+        """Echo without end."""
+        async with Context(**self._options) as ctx:
+            sock = ctx.socket(PAIR)
+            sock.bind(task.endpoint)
+            while True:
+                await sock.send(await sock.recv())
 
     async def publish(self, task: Task) -> Publishing:
         """Publish one by one, at the pace of the slowest."""

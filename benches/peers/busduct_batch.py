@@ -16,7 +16,7 @@ class Peer:
         self._options = options
 
     async def send(self, task: Task) -> None:
-        """Send without end, up to 1 MiB or 256 messages a call."""
+        """Send without end, up to 1 MiB or 256 messages a call, or a batch."""
         async with Context(**self._options) as ctx:
             tx = ctx.socket(PUSH)
             tx.connect(task.endpoint)
@@ -26,17 +26,17 @@ class Peer:
                 await tx.send_many(batch)
 
     async def receive(self, task: Task) -> None:
-        """Receive what is there, and count."""
+        """Receive what is there, at most a batch a call, and count."""
         async with Context(**self._options) as ctx:
             rx = ctx.socket(PULL)
             rx.bind(task.endpoint)
             for index in range(task.num_checked):
                 task.check(index, await rx.recv())
-            meter, count = task.meter(), 0
+            meter, count, max_n = task.meter(), 0, task.batch or 1024
             while meter.more(count):
                 count = 0
                 while count < task.chunk:
-                    count += len(await rx.recv_many())
+                    count += len(await rx.recv_many(max_n))
             report_rate(meter)
 
     async def publish(self, task: Task) -> Publishing:

@@ -1,30 +1,40 @@
-"""What every peer of the transport benchmark shares: its task, its clock, its checks.
+"""What every peer of the transport benchmarks shares: its task, its clock, its checks.
 
 A peer's file holds one class with some of these methods and calls `main` with it:
 
-- `receive` binds, checks the first messages, then counts until the meter is done;
-- `send` connects and sends until it is ended;
-- `ask` (DEALER) and `request` (REQ) connect, check the first replies, then measure
-  round trips;
-- `answer` (ROUTER) and `reply` (REP) bind and echo until they are ended;
+- `receive` binds, checks the first messages, then counts until the meter is done, and
+  ends up with each message as an object of its own (`bytes`, unless it says otherwise);
+- `receive_view` does the same, but looks at each message where it lies: it reads the
+  first byte and the last, by `touch`, and gives it back;
+- `send` connects and sends, copying the payload in, until it is ended;
+- `send_loan` does the same with memory that it borrows and, after the messages that are
+  checked, does not fill;
+- `ping` connects, checks the first replies, then measures round trips between two
+  sockets that have only each other; `ask` (DEALER) and `request` (REQ) do it with those
+  patterns;
+- `pong`, `answer` (ROUTER) and `reply` (REP) bind and echo until they are ended;
 - `publish` and `subscribe` are what the role `fan_out` runs (see fan_out.py).
 
-Methods may be coroutines, which run on uvloop. `receive`, `ask`, `request` and
-`fan_out` print one JSON object.
+Methods may be coroutines, which run on uvloop. The receiving, the asking and `fan_out`
+print one JSON object. Who cannot do a role here calls `skip`.
 """
 
 import argparse
 import inspect
 import json
 import random
+import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import fan_out
 import uvloop
 
-ROLES = ("send", "receive", "ask", "answer", "request", "reply", "fan_out")
+ROLES = (
+    *("send", "send_loan", "receive", "receive_view"),
+    *("ping", "pong", "ask", "answer", "request", "reply", "fan_out"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Task:
     seconds: float
     payload: bytes = field(repr=False)
     num_subscribers: int = 0
+    batch: int = 0
+    rank: int = 0
 
     @property
     def num_checked(self) -> int:
@@ -48,9 +60,17 @@ class Task:
         return max(1, min(1000, (8 << 20) // self.nbytes))
 
     @property
+    def depth(self) -> int:
+        """Messages under way in shared memory: 512 KiB of them, but 8 to 1000."""
+        return max(8, min(1000, (512 << 10) // self.nbytes))
+
+    @property
     def chunk(self) -> int:
-        """Messages between two looks at the clock: 1 MiB of them, 256 at most."""
-        return max(1, min(256, (1 << 20) // self.nbytes))
+        """Messages of a batch, and between two looks at the clock.
+
+        1 MiB of them, but as many as `batch` says, or 256, at most.
+        """
+        return max(1, min(self.batch or 256, (1 << 20) // self.nbytes))
 
     def numbered(self, index: int) -> bytes:
         """Return the payload of one of the checked messages."""
@@ -99,6 +119,17 @@ class Meter:
         return False
 
 
+def touch(view: memoryview) -> int:
+    """Read the first byte of a message and the last."""
+    return view[0] ^ view[-1]
+
+
+def skip(reason: str) -> NoReturn:
+    """Tell the runner that this peer cannot do what is asked of it, and end."""
+    print(json.dumps({"skipped": reason}), flush=True)
+    sys.exit()
+
+
 def report_rate(meter: Meter) -> None:
     """Print what `receive` measured."""
     print(json.dumps({"rate": meter.rate}), flush=True)
@@ -119,6 +150,7 @@ def main(peer: Any) -> None:
     parser.add_argument("nbytes", type=int)
     parser.add_argument("seconds", type=float)
     parser.add_argument("num_subscribers", type=int, nargs="?", default=0)
+    parser.add_argument("--batch", type=int, default=0, help="0: as it likes")
     arguments = vars(parser.parse_args())
     role = arguments.pop("role")
     payload = random.Random(arguments["nbytes"]).randbytes(arguments["nbytes"])
@@ -127,4 +159,5 @@ def main(peer: Any) -> None:
         rate = fan_out.measure(peer, task, perform)
         print(json.dumps({"rate": rate}), flush=True)
     else:
-        perform(getattr(peer, role), task)
+        method = getattr(peer, role, None) or skip(f"it has no role {role}")
+        perform(method, task)

@@ -3,7 +3,8 @@
 A peer's `publish(task)` binds, waits until all subscribers are there, sends the
 messages that are checked, starts a `Publishing`, publishes and counts while that has
 time left, and ends with an empty message. A peer's `subscribe(task)` checks the first
-messages and returns how many others came before the empty one.
+messages and returns how many others came before the empty one; `task.rank` counts
+subscribers from 0.
 
 Nothing may be lost: whoever publishes waits for the slowest, and each subscriber must
 have counted as many messages as were published.
@@ -14,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,11 +45,11 @@ def measure(peer: Any, task: "Task", perform: Callable[..., Any]) -> float:
     """
     reading, writing = os.pipe()
     pids = []
-    for _ in range(task.num_subscribers):
+    for rank in range(task.num_subscribers):
         pids.append(os.fork())
         if pids[-1] == 0:
             os.close(reading)
-            run_subscriber(peer, task, perform, writing)
+            run_subscriber(peer, replace(task, rank=rank), perform, writing)
     os.close(writing)
     try:
         published: Publishing = perform(peer.publish, task)

@@ -3,7 +3,7 @@
 import functools
 
 import zmq
-from driver import Task, main, report_rate
+from driver import Task, main, report_rate, touch
 from fan_out import END, Publishing
 from round_trips import ask_blocking_with, one_at_a_time_blocking, report
 
@@ -33,6 +33,18 @@ class Peer:
             while meter.more(chunk):
                 for _ in range(chunk):
                     rx.recv(copy=copy)
+            report_rate(meter)
+
+    def receive_view(self, task: Task) -> None:
+        """Receive one by one, look at each where it lies, and count."""
+        with zmq.Context() as ctx, ctx.socket(zmq.PULL) as rx:
+            rx.bind(task.endpoint)
+            for index in range(task.num_checked):
+                task.check(index, rx.recv(copy=False))
+            meter, chunk = task.meter(), task.chunk
+            while meter.more(chunk):
+                for _ in range(chunk):
+                    touch(rx.recv(copy=False).buffer)
             report_rate(meter)
 
     def publish(self, task: Task) -> Publishing:

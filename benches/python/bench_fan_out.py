@@ -8,12 +8,10 @@ the first messages before the clock starts, and that it got all the others.
     python benches/python/bench_fan_out.py [--runs 5] [--subscribers 1 4 16]
 """
 
-from collections import defaultdict
-
-from rich.console import Console
-from rich.progress import Progress
+import functools
 
 import report
+import runner
 
 PEERS = ("busduct_await", "busduct_batch", "zmq_asyncio", "pyzmq_copy", "pyzmq_view")
 SIZES = (32, 1 << 10, 32 << 10, 1 << 20)
@@ -26,27 +24,30 @@ def main() -> None:
     parser.set_defaults(seconds=0.4)
     parser.add_argument("--subscribers", type=int, nargs="+", default=SUBSCRIBERS)
     options = report.parse(parser)
-    results: report.Results = defaultdict(list)
-    cases = [
-        (count, peer, nbytes)
+    turns = [
+        runner.Turn(
+            f"fan-out to {count}",
+            peer,
+            nbytes,
+            functools.partial(measure, peer, nbytes, options.seconds, count),
+        )
         for run in range(options.runs)
         for count in options.subscribers
         for nbytes in options.sizes
-        for peer in report.rotated(options.peers, run)
+        for peer in runner.rotated(options.peers, run)
     ]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for count, peer, nbytes in progress.track(cases, description="fan-out"):
-            with report.fresh_endpoint() as endpoint:
-                task = (endpoint, nbytes, options.seconds, count)
-                found = report.run_peer(peer, "fan_out", *task)
-            results[f"published/{count}", peer, nbytes].append(found["rate"])
     measures = {
         f"published/{count}": report.Measure(
             f"{count} subscribers, messages a second published to each", "msg/s"
         )
         for count in options.subscribers
     }
-    report.write(results, measures, options)
+    report.write(runner.collect(turns), measures, options)
+
+
+def measure(peer: str, nbytes: int, seconds: float, count: int) -> runner.Figures:
+    """Return the messages a second that reach each subscriber, by their number."""
+    return {f"published/{count}": runner.run_fan_out(peer, nbytes, seconds, count)}
 
 
 if __name__ == "__main__":

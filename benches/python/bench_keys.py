@@ -7,22 +7,22 @@ both. Each checks the first messages before the clock starts.
 """
 
 import argparse
-import json
 import socket
 import statistics
-import subprocess
-import sys
 from collections import defaultdict
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from report import DEADLINE_S, PEERS_DIR, commit, machine, summary
+from report import commit, machine
+from runner import run_pair
+from tables import summary
 
 STYLES = {"await": "one call a message", "batch": "many messages a call"}
 SIZES = (32, 1 << 10, 64 << 10, 1 << 20)
 
+# The rates of each (style, kind, bytes a message).
 Results = dict[tuple[str, str, int], list[float]]
 
 
@@ -56,24 +56,11 @@ def measure(style: str, kind: str, nbytes: int, seconds: float) -> float:
     """Return the messages a second between two processes of their own.
 
     Raises:
-        subprocess.SubprocessError: The receiving side failed or took too long.
+        subprocess.SubprocessError: One of the two failed, or they took too long.
     """
-    suffix = "_keyed" if kind == "keyed" else ""
-    program = [sys.executable, str(PEERS_DIR / f"busduct_{style}{suffix}.py")]
-    arguments = [f"tcp://127.0.0.1:{free_port()}", str(nbytes), str(seconds)]
-    sender = subprocess.Popen([*program, "send", *arguments])
-    try:
-        receiver = subprocess.run(
-            [*program, "receive", *arguments],
-            stdout=subprocess.PIPE,
-            timeout=DEADLINE_S,
-            check=True,
-        )
-    finally:
-        sender.kill()
-        sender.wait()
-    rate: float = json.loads(receiver.stdout)["rate"]
-    return rate
+    peer = f"busduct_{style}{'_keyed' if kind == 'keyed' else ''}"
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    return run_pair(peer, "receive", "send", nbytes, seconds, endpoint=endpoint)["rate"]
 
 
 def free_port() -> int:

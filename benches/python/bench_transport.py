@@ -6,12 +6,10 @@ all. Each checks the first messages before the clock starts.
     python benches/python/bench_transport.py [--runs 5] [--json FILE] [--plot FILE.png]
 """
 
-from collections import defaultdict
-
-from rich.console import Console
-from rich.progress import Progress
+import functools
 
 import report
+import runner
 
 PEERS = ("busduct_await", "busduct_batch", "zmq_asyncio", "pyzmq_copy", "pyzmq_view")
 SIZES = (32, 1 << 10, 32 << 10, 1 << 20)
@@ -21,18 +19,20 @@ MEASURES = {"rate": report.Measure("one way, messages a second", "msg/s")}
 def main() -> None:
     """Run what the command line asks for and print the table."""
     options = report.parse(report.parser(__doc__, PEERS, SIZES))
-    results: report.Results = defaultdict(list)
-    cases = [
-        (peer, nbytes)
+    turns = [
+        runner.Turn(
+            "one way",
+            peer,
+            nbytes,
+            functools.partial(
+                runner.run_pair, peer, "receive", "send", nbytes, options.seconds
+            ),
+        )
         for run in range(options.runs)
         for nbytes in options.sizes
-        for peer in report.rotated(options.peers, run)
+        for peer in runner.rotated(options.peers, run)
     ]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for peer, nbytes in progress.track(cases, description="one way"):
-            found = report.run_pair(peer, "receive", "send", nbytes, options.seconds)
-            results["rate", peer, nbytes].append(found["rate"])
-    report.write(results, MEASURES, options)
+    report.write(runner.collect(turns), MEASURES, options)
 
 
 if __name__ == "__main__":

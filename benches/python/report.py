@@ -1,38 +1,33 @@
-"""What the benches beside other libraries share: rotation, tables, json, a plot."""
+"""What the benches beside other libraries report: Markdown tables, json, a plot."""
 
 import argparse
 import importlib.util
 import json
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from runner import PEERS_DIR, Results
+from tables import markdown, size, summary
+from targets import Target
 
-PEERS_DIR = Path(__file__).resolve().parents[1] / "peers"
-DEADLINE_S = 60.0
 RIVALS = ("zmq_asyncio", "pyzmq_copy", "pyzmq_view")
-
-Results = dict[tuple[str, str, int], list[float]]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One table: a figure of every peer at every size."""
+    """One table: a figure of every peer at every size, and how it compares."""
 
     title: str
     unit: str
     more_is_better: bool = True
+    rivals: tuple[str, ...] = RIVALS
 
 
 def parser(
@@ -57,115 +52,71 @@ def parse(found: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
-def rotated(peers: Sequence[str], run: int) -> Sequence[str]:
-    """Return the order in which peers take their turns in a run."""
-    turn = run % len(peers)
-    return [*peers[turn:], *peers[:turn]]
-
-
-@contextmanager
-def fresh_endpoint() -> Iterator[str]:
-    """Give an ipc endpoint that nobody else uses."""
-    with tempfile.TemporaryDirectory(prefix="bd-") as directory:
-        yield f"ipc://{directory}/a"
-
-
-def run_peer(peer: str, role: str, *arguments: object) -> dict[str, float]:
-    """Run a measuring role to its end, and end what it has started.
-
-    Raises:
-        subprocess.SubprocessError: It failed or took too long.
-    """
-    program = command(peer, role, *arguments)
-    measuring = subprocess.Popen(
-        program, stdout=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        output, _ = measuring.communicate(timeout=DEADLINE_S)
-    finally:
-        if measuring.poll() is None:
-            os.killpg(measuring.pid, signal.SIGKILL)
-            measuring.wait()
-    if measuring.returncode:
-        raise subprocess.CalledProcessError(measuring.returncode, program)
-    result: dict[str, float] = json.loads(output)
-    return result
-
-
-def run_pair(
-    peer: str, measuring: str, other: str, nbytes: int, seconds: float
-) -> dict[str, float]:
-    """Measure one role of a peer, with another process of it in the other role.
-
-    Raises:
-        subprocess.SubprocessError: The measuring side failed or took too long.
-    """
-    with fresh_endpoint() as endpoint:
-        partner = subprocess.Popen(command(peer, other, endpoint, nbytes, seconds))
-        try:
-            return run_peer(peer, measuring, endpoint, nbytes, seconds)
-        finally:
-            partner.kill()
-            partner.wait()
-
-
-def command(peer: str, role: str, *arguments: object) -> list[str]:
-    """Return the command line of one peer in one role."""
-    program = str(PEERS_DIR / f"{peer}.py")
-    return [sys.executable, program, role, *map(str, arguments)]
-
-
 def write(
-    results: Results, measures: dict[str, Measure], options: argparse.Namespace
+    collected: tuple[Results, list[str]],
+    measures: dict[str, Measure],
+    options: argparse.Namespace,
+    targets: Sequence[Target] = (),
 ) -> None:
-    """Print a table a measure, and write the files that were asked for."""
-    console = Console()
-    heading = f"{machine()}; commit {commit()}; {options.runs} runs"
-    console.print(f"{heading}; median, min - max, and x: as good as pyzmq's best")
+    """Print a table a measure, one of the targets, the notes; write the files.
+
+    Raises:
+        SystemExit: A peer failed.
+    """
+    results, notes = collected
+    heading = f"{machine()}; commit {commit()}; load {os.getloadavg()[0]:.1f}"
+    print(f"{heading}; {options.runs} runs: median (min - max)")
     for name, measure in measures.items():
-        console.print(make_table(results, name, measure, options))
+        if table := make_table(results, name, measure, options):
+            print(f"\n### {measure.title}\n\n{table}")
+    if rows := [target.row(results) for target in targets]:
+        print(f"\n### Targets\n\n{markdown(Target.HEADINGS, rows)}")
+    if notes:
+        print("\n" + "\n".join(f"- {note}" for note in notes))
     if options.json:
-        options.json.write_text(json.dumps(as_json(results, measures), indent=2) + "\n")
+        found = as_json(results, measures) | {"notes": notes}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
     if options.plot:
         plot(results, measures, options)
+    if any("FAILED" in note for note in notes):
+        sys.exit("a peer failed")
 
 
 def make_table(
     results: Results, name: str, measure: Measure, options: argparse.Namespace
-) -> Table:
+) -> str:
     """Lay out one measure: peers below one another, sizes beside one another."""
-    table = Table(title=measure.title, title_justify="left")
-    table.add_column("peer")
-    for nbytes in options.sizes:
-        table.add_column(f"{nbytes} B", justify="right")
-        table.add_column("x", justify="right")
+    sizes = [n for n in options.sizes if any(k[::2] == (name, n) for k in results)]
+    present = [peer for peer in measure.rivals if any(k[1] == peer for k in results)]
+    against = "x best of pyzmq" if measure.rivals == RIVALS else "x best rival"
+    headings = ["peer"]
+    for nbytes in sizes:
+        headings += [f"{size(nbytes)}, {measure.unit}", against]
+    rows = []
     for peer in options.peers:
-        rows = [results.get((name, peer, nbytes)) for nbytes in options.sizes]
-        if any(rows):
-            ratios = [ratio(results, name, measure, peer, n) for n in options.sizes]
-            pairs = zip(map(summary, rows), ratios, strict=True)
-            table.add_row(peer, *(cell for pair in pairs for cell in pair))
-    return table
+        runs = [results.get((name, peer, nbytes)) for nbytes in sizes]
+        if any(runs):
+            ratios = [ratio(results, name, measure, peer, n) for n in sizes]
+            pairs = zip(map(summary, runs), ratios, strict=True)
+            rows.append([peer, *(cell for pair in pairs for cell in pair)])
+    if not rows:
+        return ""
+    rivals = f"\n\nRivals: {', '.join(present)}." if present else ""
+    return markdown(headings, rows) + rivals
 
 
 def ratio(results: Results, name: str, measure: Measure, peer: str, nbytes: int) -> str:
-    """Say how many times as good as the best of pyzmq a peer is, by medians."""
-    cells = {each: results.get((name, each, nbytes)) for each in (*RIVALS, peer)}
+    """Say how many times as good as the best rival a peer is, by medians."""
+    cells = {
+        each: results.get((name, each, nbytes)) for each in (*measure.rivals, peer)
+    }
     medians = {each: statistics.median(cell) for each, cell in cells.items() if cell}
-    rivals = [medians[each] for each in RIVALS if each in medians]
+    rivals = [medians[each] for each in measure.rivals if each in medians]
     if not rivals or peer not in medians:
         return ""
     if measure.more_is_better:
         return f"{medians[peer] / max(rivals):.2f}"
     return f"{min(rivals) / medians[peer]:.2f}"
-
-
-def summary(values: list[float] | None) -> str:
-    """Format the median and the range of one cell."""
-    if not values:
-        return "-"
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:,.0f}\n{low:,.0f} - {high:,.0f}"
 
 
 def as_json(results: Results, measures: dict[str, Measure]) -> dict[str, Any]:
