@@ -166,12 +166,17 @@ impl<B: Buffer> Context<B> {
         endpoint: String,
     ) -> Option<LinkKey> {
         let socket = &mut self.sockets[socket_key];
+        let is_tcp = stream.is_tcp();
         let mut link = Link::new(stream, connecting, socket.link_options());
         link.protect(guard);
         let deadline = Self::after(socket.options().handshake_timeout);
         let key = self.links.insert(Peer::new(link, socket_key, origin, endpoint));
         self.links[key].timer = Some(self.timers.insert(deadline, Due::Handshake(key)));
         socket.links.push(key);
+        if !is_tcp && let Err(refused) = self.offer_upgrade(key) {
+            self.link_down(key, refused.into());
+            return None;
+        }
         self.watch(key);
         self.flush_link(key);
         // A link that could not even greet is gone again.
@@ -202,6 +207,10 @@ impl<B: Buffer> Context<B> {
             return Ok(());
         };
         peer.is_announced = true;
+        self.settle_upgrade(key)?;
+        let Some(peer) = self.links.get_mut(key) else {
+            return Ok(());
+        };
         self.timers.cancel(peer.timer.take());
         self.start_heartbeat(key);
         if let Origin::Connected(connector) = self.links[key].origin

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Context, Due};
 use crate::link::{Buffer, Closed};
+use crate::shm::Store;
 use crate::socket::{LinkKey, Socket, SocketKey, State};
 
 /// How long a peer that was told that nothing more comes may take to end its half, where
@@ -79,6 +80,9 @@ impl<B: Buffer> Context<B> {
     pub fn shut(&mut self) {
         if self.is_closed() {
             self.poller.shut();
+            // Peers keep what they hold mapped.
+            self.departed.clear();
+            self.store = Store::new(0);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Links go, and what they held goes on or is lost.
 
+use std::os::fd::AsFd;
+
 use super::Context;
 use super::monitor::fault_of;
 use crate::link::{Buffer, Closed, Origin, Phase};
@@ -28,7 +30,13 @@ impl<B: Buffer> Context<B> {
             return;
         }
         let socket = peer.socket;
-        self.sockets[socket].remove_up(&mut self.links, key);
+        if peer.link.is_upgraded() {
+            // How it ended is told by the stream.
+            self.serve_readable(key);
+            self.link_down(key, closed);
+            return;
+        }
+        self.sockets[socket].remove_up(&mut self.links, key, &self.store);
         self.links[key].link.sever();
         self.spill(socket);
         self.wake_senders(socket);
@@ -56,6 +64,10 @@ impl<B: Buffer> Context<B> {
             // NB: closing would not take it out of the poller while a forked child holds it.
             let _ = self.poller.watch(key, fd, peer.watched, (false, false));
         }
+        if let Some(bell) = peer.link.bell() {
+            let _ = self.poller.remove(bell.as_fd());
+        }
+        let line = peer.link.line();
         peer.link.close();
         peer.watched = (false, false);
         let event = match (announced, peer.is_refused) {
@@ -65,7 +77,8 @@ impl<B: Buffer> Context<B> {
         };
         let twin = peer.twin.take();
         let endpoint = peer.endpoint.clone();
-        self.sockets[socket_key].remove_up(&mut self.links, key);
+        self.sockets[socket_key].remove_up(&mut self.links, key, &self.store);
+        self.settle_account(key, line);
         // What was held back is for the owner too. What is wrong with it matters no more.
         let _ = self.deliver(key, socket_key);
         let socket = &mut self.sockets[socket_key];

@@ -180,7 +180,7 @@ impl<B: Buffer> Context<B> {
             self.link_down(key, Closed::Eof);
             return;
         }
-        self.sockets[socket].remove_up(&mut self.links, key);
+        self.sockets[socket].remove_up(&mut self.links, key, &self.store);
         let endpoint = self.links[key].endpoint.clone();
         self.sockets[socket].link_ended(key, &endpoint);
         self.bound_draining(key, linger.unwrap_or(MAX_DRAINING));

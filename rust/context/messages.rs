@@ -146,7 +146,7 @@ impl<B: Buffer> Context<B> {
             self.dirty.push(key);
         }
         let link = &peer.link;
-        if link.outbox.cost() >= FLUSH_COST && !link.wants_write() {
+        if link.outbox.cost() >= FLUSH_COST && !link.is_stuck() {
             self.flush_link(key);
         }
     }
@@ -203,13 +203,20 @@ impl<B: Buffer> Context<B> {
     }
 
     fn try_recv_other(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
-        let taken = self.take(key)?;
-        if taken.is_some() || self.dirty.is_empty() {
-            return Ok(taken);
+        match self.take(key)? {
+            None if self.look_further(key) => self.take(key),
+            taken => Ok(taken),
         }
-        // Messages may wait in this very context to be moved.
-        self.flush();
-        self.take(key)
+    }
+
+    /// Look where messages may be that nobody has told of; whether there may be some.
+    fn look_further(&mut self, key: SocketKey) -> bool {
+        // They may wait in this very context to be moved.
+        let flushed = !self.dirty.is_empty();
+        if flushed {
+            self.flush();
+        }
+        self.look_at_rings(key) || flushed
     }
 
     fn take(&mut self, key: SocketKey) -> Result<Option<Message<B>>, RecvFault> {
@@ -244,9 +251,7 @@ impl<B: Buffer> Context<B> {
     pub fn try_recv_single(&mut self, key: SocketKey) -> Result<Option<B>, RecvFault> {
         let socket = self.sockets.get(key).ok_or(RecvFault::Closed)?;
         let mut num_parts = socket.num_next_parts(&self.links);
-        if num_parts == 0 && self.needs_flush() {
-            // NB: what waits in this very context is to be looked at too.
-            self.flush();
+        if num_parts == 0 && self.look_further(key) {
             let socket = self.sockets.get(key).ok_or(RecvFault::Closed)?;
             num_parts = socket.num_next_parts(&self.links);
         }

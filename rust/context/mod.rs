@@ -12,7 +12,9 @@ mod messages;
 mod monitor;
 mod poller;
 mod reactor;
+mod shared_memory;
 mod shm_options;
+mod spinner;
 mod statistics;
 
 use std::collections::{HashMap, VecDeque};
@@ -22,16 +24,19 @@ use std::time::Instant;
 use slotmap::SlotMap;
 
 use crate::link::{Buffer, Listener, Message};
+use crate::shm::Store;
 use crate::socket::{
-    ConnectorKey, LinkKey, Links, ListenerKey, PeerError, PeerStatistics, Socket, SocketKey,
-    SocketOptions, State, Statistics,
+    ConnectorKey, DepartedKey, LinkKey, Links, ListenerKey, PeerError, PeerStatistics, Socket,
+    SocketKey, SocketOptions, State, Statistics,
 };
 use crate::timers::Timers;
 use crate::zmtp::{Key, SocketType};
 use connector::Connector;
 pub use error::SetupError;
 use poller::{Poller, Ready};
+use shared_memory::Departed;
 pub use shm_options::{ShmMode, ShmOptions};
+use spinner::Spinner;
 pub use statistics::ContextStatistics;
 
 /// Read at most this much at once, so that what is read is still in the cache when it is
@@ -128,6 +133,11 @@ pub struct Context<B: Buffer> {
     /// What every TCP peer must know.
     key: Option<Key>,
     shm: ShmOptions,
+    /// What lies in shared memory, and who holds it.
+    store: Store,
+    num_shm_refused: u64,
+    departed: SlotMap<DepartedKey, Departed>,
+    spinner: Spinner,
 }
 
 impl<B: Buffer> Context<B> {
@@ -137,6 +147,7 @@ impl<B: Buffer> Context<B> {
     ///
     /// As `epoll_create1(2)` and `timerfd_create(2)`.
     pub fn new() -> rustix::io::Result<Self> {
+        let shm = ShmOptions::default();
         Ok(Self {
             poller: Poller::new()?,
             sockets: SlotMap::with_key(),
@@ -151,7 +162,11 @@ impl<B: Buffer> Context<B> {
             write_buffer: Vec::new(),
             ready: Vec::new(),
             key: None,
-            shm: ShmOptions::default(),
+            store: Store::new(shm.max_bytes),
+            shm,
+            num_shm_refused: 0,
+            departed: SlotMap::with_key(),
+            spinner: Spinner::default(),
         })
     }
 

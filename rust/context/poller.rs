@@ -12,17 +12,23 @@ use rustix::time::{
 };
 use slotmap::{Key, KeyData};
 
-use crate::socket::{LinkKey, ListenerKey};
+use crate::socket::{DepartedKey, LinkKey, ListenerKey};
 
 const MAX_EVENTS: usize = 128;
-/// Set in the index half of a listener's key, where no index reaches.
+/// Set in the index half of a key, where no index reaches, by whose key it is.
 const LISTENER_BIT: u64 = 1 << 31;
+const BELL_BIT: u64 = 1 << 30;
+const DEPARTED_BIT: u64 = 1 << 29;
 const TIMER_TOKEN: u64 = u64::MAX;
 
 /// Whose descriptor is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Link(LinkKey),
+    /// The bell that the peer of a link rings.
+    Bell(LinkKey),
+    /// The line to a peer whose link has ended.
+    Departed(DepartedKey),
     Listener(ListenerKey),
     Timer,
 }
@@ -74,6 +80,18 @@ impl Poller {
 
     pub(crate) fn add_listener(&self, key: ListenerKey, fd: BorrowedFd<'_>) -> Result<()> {
         let token = key.data().as_ffi() | LISTENER_BIT;
+        epoll::add(&self.open()?.epoll, fd, EventData::new_u64(token), EventFlags::IN)
+    }
+
+    /// Watch a bell, which is never cleared: each ring is an event.
+    pub(crate) fn add_bell(&self, key: LinkKey, fd: BorrowedFd<'_>) -> Result<()> {
+        let token = key.data().as_ffi() | BELL_BIT;
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.open()?.epoll, fd, EventData::new_u64(token), flags)
+    }
+
+    pub(crate) fn add_departed(&self, key: DepartedKey, fd: BorrowedFd<'_>) -> Result<()> {
+        let token = key.data().as_ffi() | DEPARTED_BIT;
         epoll::add(&self.open()?.epoll, fd, EventData::new_u64(token), EventFlags::IN)
     }
 
@@ -151,6 +169,10 @@ fn decode(event: &Event) -> Ready {
         Source::Timer
     } else if token & LISTENER_BIT != 0 {
         Source::Listener(KeyData::from_ffi(token & !LISTENER_BIT).into())
+    } else if token & BELL_BIT != 0 {
+        Source::Bell(KeyData::from_ffi(token & !BELL_BIT).into())
+    } else if token & DEPARTED_BIT != 0 {
+        Source::Departed(KeyData::from_ffi(token & !DEPARTED_BIT).into())
     } else {
         Source::Link(KeyData::from_ffi(token).into())
     };

@@ -22,6 +22,8 @@ impl<B: Buffer> Context<B> {
         for event in &ready {
             match event.source {
                 Source::Link(key) => self.serve(key, *event),
+                Source::Bell(key) => self.serve_bell(key),
+                Source::Departed(key) => self.serve_departed(key),
                 Source::Listener(key) => self.accept(key),
                 Source::Timer => self.poller.disarm(),
             }
@@ -77,11 +79,18 @@ impl<B: Buffer> Context<B> {
         let Some(peer) = self.links.get_mut(key) else {
             return;
         };
-        let socket = peer.socket;
         let mut end = peer.link.on_readable(&mut self.read_buffer).err();
         if peer.link.phase() == Phase::Up && !peer.is_announced {
             end = self.announce(key).err().or(end);
         }
+        self.after_read(key, end);
+    }
+
+    /// A link has parsed what it read, to the `end` if there is one.
+    pub(super) fn after_read(&mut self, key: LinkKey, end: Option<Closed>) {
+        let Some(socket) = self.links.get(key).map(|peer| peer.socket) else {
+            return;
+        };
         let skipped = self.deliver(key, socket);
         match end.or(skipped.err()) {
             Some(closed) => self.link_down(key, closed),
@@ -114,6 +123,7 @@ impl<B: Buffer> Context<B> {
         let socket = &mut self.sockets[socket_key];
         // NB: what came before something wrong is for the owner; and what is dropped in
         // favour of what came now may have been the last of this link.
+        self.links[key].link.release();
         let has_some = self.links[key].link.inbox.peek().is_some();
         socket.set_ready(&mut self.links, key, has_some);
         let publishes = matches!(socket.kind(), SocketType::Pub | SocketType::XPub);
@@ -157,6 +167,7 @@ impl<B: Buffer> Context<B> {
     #[inline]
     pub(super) fn after_recv(&mut self, socket_key: SocketKey, key: LinkKey) {
         let peer = &mut self.links[key];
+        peer.link.release();
         if !peer.link.inbox.is_low() {
             return;
         }
@@ -219,7 +230,7 @@ impl<B: Buffer> Context<B> {
             return;
         }
         let socket = peer.socket;
-        match peer.link.flush(&mut self.write_buffer) {
+        match peer.link.flush(&mut self.write_buffer, &mut self.store) {
             Ok(written) => {
                 self.note_written(socket, key, written);
                 self.watch(key);

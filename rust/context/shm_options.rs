@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Context, ContextStatistics};
+use super::Context;
 use crate::link::Buffer;
+use crate::shm::Store;
 use crate::socket::OptionError;
 
 /// The smallest ring and the largest.
@@ -90,14 +91,9 @@ impl<B: Buffer> Context<B> {
     /// [`OptionError`].
     pub fn configure_shm(&mut self, options: ShmOptions) -> Result<(), OptionError> {
         options.validate()?;
+        self.store = Store::new(options.max_bytes);
         self.shm = options;
         Ok(())
-    }
-
-    /// What the context has in shared memory.
-    #[must_use]
-    pub fn shm_statistics(&self) -> ContextStatistics {
-        ContextStatistics::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use rustix::io::Errno;
 
-use super::{Buffer, Closed, Link, Phase, Stream};
+use super::{Buffer, Closed, Link, LinkOptions, Phase, Stream};
 use crate::zmtp::{
     Error, GREETING_BYTES, Handshake, Key, Mechanism, NONCE_BYTES, Opener, Role, Sealer,
     encode_ready,
@@ -135,7 +135,9 @@ impl<B: Buffer> Link<B> {
             self.control_at = 0;
             self.guard = Guard::Sealed(Box::new(Sealed { sealer, opener, wire, wire_at: 0 }));
         }
-        encode_ready(&mut self.control, self.options.kind, &self.options.routing_id);
+        let capability = self.capability().copied();
+        let LinkOptions { kind, routing_id, .. } = &self.options;
+        encode_ready(&mut self.control, *kind, routing_id, capability.as_ref());
         self.phase = Phase::Handshake;
         Ok(true)
     }

@@ -26,7 +26,7 @@ impl<B: Buffer> Link<B> {
 
     /// Whether signs of life can be expected of the peer, which has greeted.
     pub(crate) fn is_expected(&self) -> bool {
-        let has_greeted = matches!(self.phase, Phase::Handshake | Phase::Up);
+        let has_greeted = matches!(self.phase, Phase::Handshake | Phase::Upgrading | Phase::Up);
         self.stream.is_some() && has_greeted && !self.severed
     }
 
@@ -56,7 +56,10 @@ impl<B: Buffer> Link<B> {
 
     /// Whether nothing speaks for the peer's life: nothing of it waits to be read, and none
     /// of a long message, behind which the PING waits, was taken either.
-    pub(crate) fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&mut self) -> bool {
+        if self.has_unread() {
+            return false;
+        }
         let is_under_way = !self.control.is_empty() || self.guard.has_pending();
         !(is_under_way && self.has_progress) && self.stream.as_ref().is_some_and(Stream::is_quiet)
     }

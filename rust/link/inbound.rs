@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+use super::upgrade::MAX_RECEIVED;
 use super::{Buffer, Closed, Filling, Item, Link, Message, Phase};
 use crate::zmtp::{Command, Error, SocketType, encode_pong};
 
@@ -22,6 +23,9 @@ impl<B: Buffer> Link<B> {
     pub(crate) fn on_readable(&mut self, scratch: &mut [u8]) -> Result<(), Closed> {
         let mut budget = READ_BUDGET_BYTES;
         while self.wants_read() && budget > 0 {
+            if self.is_upgraded() {
+                return self.on_line_readable();
+            }
             let (read, offered) = match self.read_once(scratch) {
                 Ok(read) => read,
                 Err(Closed::System(Errno::AGAIN | Errno::INTR)) => return Ok(()),
@@ -62,7 +66,13 @@ impl<B: Buffer> Link<B> {
         }
         let limit = if self.expects_large { HEADER_READ_BYTES } else { scratch.len() };
         self.expects_large = false;
-        let read = stream.read(&mut scratch[..limit])?;
+        let read = match self.takes_descriptors() {
+            true => stream.read_with(&mut scratch[..limit], &mut self.received_fds)?,
+            false => stream.read(&mut scratch[..limit])?,
+        };
+        if self.received_fds.len() > MAX_RECEIVED {
+            return Err(Error::malformed(self.assembler.offset(), "descriptors of nothing").into());
+        }
         self.consume(&scratch[..read])?;
         Ok((read, limit))
     }
@@ -101,7 +111,14 @@ impl<B: Buffer> Link<B> {
                     let offset = self.assembler.offset();
                     return Err(Error::malformed(offset, "message before READY").into());
                 }
-                Some(Item::Command(body)) => self.on_command(&body)?,
+                Some(Item::Command(body)) => {
+                    let was_moved = self.is_upgraded();
+                    self.on_command(&body)?;
+                    if self.is_upgraded() && !was_moved {
+                        // What follows is no frame.
+                        self.line.extend_from_slice(std::mem::take(input));
+                    }
+                }
             }
         }
         Ok(())
@@ -123,7 +140,7 @@ impl<B: Buffer> Link<B> {
                     return Err(Error::refused(self.options.kind.refusal(ready.socket_type)));
                 }
                 self.peer_routing_id = ready.identity.into();
-                self.phase = Phase::Up;
+                self.begin_upgrade(ready.capability)?;
             }
             Command::Error(reason) => {
                 let reason = String::from_utf8_lossy(reason);
@@ -136,6 +153,7 @@ impl<B: Buffer> Link<B> {
                     encode_pong(&mut self.control, context);
                 }
             }
+            Command::Sharing(sharing) => self.on_sharing(sharing, offset)?,
             Command::Subscribe(topic) => self.on_subscription(true, topic)?,
             Command::Cancel(topic) => self.on_subscription(false, topic)?,
             Command::Pong | Command::Unknown => {}
@@ -171,8 +189,9 @@ impl<B: Buffer> Link<B> {
             // NB: what is held back may end amid a frame, so it cannot just be dropped.
             let parsed = self.parse_stash();
             self.inbox.clear();
+            self.release();
             parsed?;
-            if self.stash.is_empty() {
+            if !self.has_stash() {
                 return Ok(());
             }
         }
@@ -182,6 +201,10 @@ impl<B: Buffer> Link<B> {
     /// is low.
     pub(crate) fn parse_stash(&mut self) -> Result<(), Closed> {
         if self.stash.is_empty() {
+            let more = self.read_ring()?;
+            if more {
+                self.ring_self();
+            }
             return Ok(());
         }
         let stash = std::mem::take(&mut self.stash);

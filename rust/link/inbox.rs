@@ -4,13 +4,18 @@ use std::collections::VecDeque;
 
 use super::{Buffer, Marks, Message, Overflow, PART_OVERHEAD_BYTES};
 
+/// A message, and where in the peer's ring it begins; 0 of one that came otherwise.
+pub(crate) type Received<B> = (Message<B>, u64);
+
 /// A queue of received messages, bounded by its marks and a policy beyond them.
 #[derive(Debug)]
 pub(crate) struct Inbox<B> {
     marks: Marks,
     overflow: Overflow,
-    queue: VecDeque<Message<B>>,
+    queue: VecDeque<Received<B>>,
     cost: usize,
+    /// Where in the peer's ring the next message comes from.
+    at: u64,
     /// How many of the last messages the socket's pattern has not judged yet.
     num_fresh: usize,
     /// Received and dropped because there were too many.
@@ -26,6 +31,7 @@ impl<B: Buffer> Inbox<B> {
             overflow,
             queue: VecDeque::new(),
             cost: 0,
+            at: 0,
             num_fresh: 0,
             num_dropped: 0,
             received: (0, 0),
@@ -79,8 +85,26 @@ impl<B: Buffer> Inbox<B> {
             return;
         }
         self.cost += cost;
-        self.queue.push_back(message);
+        self.queue.push_back((message, self.at));
         self.num_fresh += 1;
+    }
+
+    /// Note where in the peer's ring what is accepted next begins.
+    #[inline]
+    pub(super) fn come_from(&mut self, position: u64) {
+        self.at = position;
+    }
+
+    /// Where the oldest message that is here begins.
+    #[inline]
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.queue.front().map(|(_, at)| *at)
+    }
+
+    /// Whether what is here holds up the peer until it is taken.
+    #[inline]
+    pub(super) fn holds_up(&self) -> bool {
+        self.overflow == Overflow::Wait
     }
 
     /// Drop what the policy says; `false` if that is the new message.
@@ -91,7 +115,7 @@ impl<B: Buffer> Inbox<B> {
                 Overflow::DropOld => self.queue.pop_front(),
                 Overflow::DropNew | Overflow::Wait => None,
             };
-            let Some(oldest) = oldest else {
+            let Some((oldest, _)) = oldest else {
                 return false;
             };
             self.cost -= oldest.cost();
@@ -106,7 +130,7 @@ impl<B: Buffer> Inbox<B> {
         if self.queue.len() == self.num_fresh {
             return None;
         }
-        let message = self.queue.pop_front()?;
+        let (message, _) = self.queue.pop_front()?;
         self.cost -= message.cost();
         Some(message)
     }
@@ -114,7 +138,8 @@ impl<B: Buffer> Inbox<B> {
     /// The message that [`Self::pop`] would take.
     #[inline]
     pub(crate) fn peek(&self) -> Option<&Message<B>> {
-        if self.queue.len() == self.num_fresh { None } else { self.queue.front() }
+        let has_some = self.queue.len() > self.num_fresh;
+        self.queue.front().filter(|_| has_some).map(|(message, _)| message)
     }
 
     pub(crate) fn has_fresh(&self) -> bool {
@@ -122,10 +147,10 @@ impl<B: Buffer> Inbox<B> {
     }
 
     /// Take what came since the last time, to be judged.
-    pub(crate) fn take_fresh(&mut self) -> VecDeque<Message<B>> {
+    pub(crate) fn take_fresh(&mut self) -> VecDeque<Received<B>> {
         let at = self.queue.len() - std::mem::take(&mut self.num_fresh);
         let fresh = self.queue.split_off(at);
-        self.cost -= fresh.iter().map(Message::cost).sum::<usize>();
+        self.cost -= fresh.iter().map(|(message, _)| message.cost()).sum::<usize>();
         fresh
     }
 
@@ -136,16 +161,16 @@ impl<B: Buffer> Inbox<B> {
     }
 
     /// Let one message be taken.
-    pub(crate) fn keep(&mut self, message: Message<B>) {
+    pub(crate) fn keep(&mut self, received: Received<B>) {
         debug_assert_eq!(self.num_fresh, 0, "what is not judged comes last");
-        self.cost += message.cost();
-        self.queue.push_back(message);
+        self.cost += received.0.cost();
+        self.queue.push_back(received);
     }
 
     /// Put messages back that are to be judged later.
-    pub(crate) fn put_off(&mut self, messages: VecDeque<Message<B>>) {
+    pub(crate) fn put_off(&mut self, messages: VecDeque<Received<B>>) {
         self.num_fresh += messages.len();
-        self.cost += messages.iter().map(Message::cost).sum::<usize>();
+        self.cost += messages.iter().map(|(message, _)| message.cost()).sum::<usize>();
         self.queue.extend(messages);
     }
 

@@ -18,6 +18,7 @@ mod outbound;
 mod outbox;
 mod peer;
 mod stream;
+mod upgrade;
 
 pub(crate) use assembler::Excess;
 pub use assembler::{Assembler, Item, Limits};
@@ -35,3 +36,4 @@ pub use outbox::Outbox;
 pub(crate) use outbox::Written;
 pub use peer::{Link, LinkOptions, Origin, Phase};
 pub use stream::Stream;
+pub(crate) use upgrade::{Account, INLINE_MAX_BYTES, UpgradeOptions, this_host};

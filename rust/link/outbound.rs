@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use rustix::io::Errno;
 
 use super::{Buffer, Closed, Guard, Link, Phase, Stream, Written};
+use crate::shm::Store;
 
 impl<B: Buffer> Link<B> {
     /// The stream became writable: a connection is made, or the kernel has room.
@@ -20,7 +21,16 @@ impl<B: Buffer> Link<B> {
     }
 
     /// Write until all is written or the kernel takes no more.
-    pub(crate) fn flush(&mut self, scratch: &mut Vec<u8>) -> Result<Written, Closed> {
+    pub(crate) fn flush(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        store: &mut Store,
+    ) -> Result<Written, Closed> {
+        if let Some(mut outgoing) = self.outgoing.take() {
+            let flushed = self.flush_moved(&mut outgoing, scratch, store);
+            self.outgoing = Some(outgoing);
+            return flushed;
+        }
         let mut total = Written::default();
         if !self.outbox.is_empty() && self.stream.as_ref().is_some_and(Stream::has_ended) {
             return Err(Closed::Eof);
@@ -33,6 +43,10 @@ impl<B: Buffer> Link<B> {
             if !self.control.is_empty() && !self.outbox.is_amid_message() {
                 self.flush_control()?;
                 self.announce();
+                continue;
+            }
+            if self.owes_offer() {
+                self.send_offer()?;
                 continue;
             }
             if self.outbox.is_empty() || self.phase != Phase::Up {
@@ -79,6 +93,12 @@ impl<B: Buffer> Link<B> {
     }
 
     pub(super) fn flush_control(&mut self) -> Result<(), Closed> {
+        if let Some(outgoing) = &mut self.outgoing {
+            self.control_at +=
+                outgoing.write_stream(&[IoSlice::new(&self.control[self.control_at..])])?;
+            outgoing.publish();
+            return Ok(());
+        }
         let Some(stream) = &self.stream else {
             return Ok(());
         };

@@ -132,6 +132,13 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.urgent.end += 1;
     }
 
+    /// The message that [`Self::pop`] would take.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<&Message<B>> {
+        self.queue.front()
+    }
+
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Message<B>> {
         let message = self.queue.pop_front()?;
         self.note_gone(message.cost());
@@ -183,6 +190,18 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         }
         self.queue.append(&mut others);
         self.queue.append(&mut behind);
+    }
+
+    /// Put back messages that were written and that nobody read, before all others.
+    pub(crate) fn take_back(&mut self, messages: VecDeque<Message<B>>) {
+        self.cost += messages.iter().map(Message::cost).sum::<usize>();
+        if !self.urgent.is_empty() {
+            self.urgent = self.urgent.start + messages.len()..self.urgent.end + messages.len();
+        }
+        // What was begun is written again from its start.
+        self.written = 0;
+        let behind = std::mem::replace(&mut self.queue, messages);
+        self.queue.extend(behind);
     }
 
     /// Put back the message that was popped.

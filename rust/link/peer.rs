@@ -1,12 +1,15 @@
 //! The link to one peer: handshake, then messages both ways.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::announcements::Announcements;
+use super::upgrade::{Incoming, Outgoing, Upgrade};
 use super::{
     Assembler, Buffer, Closed, Guard, Inbox, Limits, Marks, Message, OutOfMemory, Outbox, Overflow,
     Stream,
 };
+use crate::sync::Doorbell;
 use crate::zmtp::{
     GREETING_BYTES, SocketType, encode_error, encode_greeting, encode_header, encode_subscription,
 };
@@ -20,6 +23,8 @@ pub enum Phase {
     Connecting,
     Greeting,
     Handshake,
+    /// Whether to move into shared memory is being talked about.
+    Upgrading,
     Up,
     /// Nothing more is sent; what still comes is dropped until the peer ends too.
     Draining,
@@ -86,6 +91,21 @@ pub struct Link<B: Buffer> {
     pub(super) has_progress: bool,
     /// As in the peer's last PING.
     pub(super) peer_ttl: u16,
+    pub(super) upgrade: Upgrade,
+    /// Both sides could, and there was no memory.
+    pub(super) is_upgrade_refused: bool,
+    /// Received, and what they are is not.
+    pub(super) received_fds: VecDeque<OwnedFd>,
+    /// Of a moved link: what each side sends, the bell that rings us, and what was read from
+    /// the stream and not acted upon.
+    pub(super) outgoing: Option<Box<Outgoing>>,
+    pub(super) incoming: Option<Box<Incoming<B>>>,
+    pub(super) bell: Option<Doorbell>,
+    pub(super) line: Vec<u8>,
+    /// The peer said so, or is gone: nothing more is taken there.
+    pub(super) peer_has_left: bool,
+    /// It holds nothing any more.
+    pub(super) peer_is_gone: bool,
 }
 
 impl<B: Buffer> Link<B> {
@@ -135,6 +155,15 @@ impl<B: Buffer> Link<B> {
             heard: [false; 2],
             has_progress: false,
             peer_ttl: 0,
+            upgrade: Upgrade::Never,
+            is_upgrade_refused: false,
+            received_fds: VecDeque::new(),
+            outgoing: None,
+            incoming: None,
+            bell: None,
+            line: Vec::new(),
+            peer_has_left: false,
+            peer_is_gone: false,
         }
     }
 
@@ -168,12 +197,26 @@ impl<B: Buffer> Link<B> {
     /// Whether bytes from the peer are welcome; if not, the stream is left alone.
     pub(crate) fn wants_read(&self) -> bool {
         let is_paused = !self.stash.is_empty() || !self.inbox.has_room();
-        self.is_open() && (self.is_draining() || !is_paused)
+        // What a moved link reads from its stream is no message.
+        self.is_open() && (self.is_draining() || !is_paused || self.is_upgraded())
     }
 
     /// Whether to be told when the stream takes bytes again.
     pub(crate) fn wants_write(&self) -> bool {
         self.is_open() && self.blocked
+    }
+
+    /// Whether writing has to wait for the peer.
+    #[inline]
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.blocked || self.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_sleeping())
+    }
+
+    /// The peer of a moved link rang: it may have made room.
+    pub(crate) fn on_rung(&mut self) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.wake();
+        }
     }
 
     /// Whether a message fits between the marks.
@@ -197,12 +240,19 @@ impl<B: Buffer> Link<B> {
 
     /// Whether all that was to be written is.
     pub(crate) fn is_flushed(&self) -> bool {
-        let is_told = self.control.is_empty() && self.announcements.is_empty();
+        let is_told =
+            self.control.is_empty() && self.announcements.is_empty() && !self.owes_offer();
         is_told && self.outbox.is_empty() && !self.guard.has_pending()
     }
 
-    pub(crate) fn has_stash(&self) -> bool {
+    /// Whether something was received that is still to be parsed, and nobody will tell of.
+    pub(crate) fn has_stash(&mut self) -> bool {
+        let is_closed = self.stream.is_none();
         !self.stash.is_empty()
+            || self
+                .incoming
+                .as_mut()
+                .is_some_and(|incoming| incoming.is_held_up() || is_closed && incoming.has_unread())
     }
 
     /// Write no more; what the peer sent can still be read.
@@ -220,12 +270,16 @@ impl<B: Buffer> Link<B> {
         self.inbox.clear();
         self.stash.clear();
         self.stash_at = 0;
+        self.incoming = None;
     }
 
     /// Close the stream; what was parsed can still be taken.
     pub(crate) fn close(&mut self) {
         self.sever();
+        self.say_bye();
         self.stream = None;
+        self.bell = None;
+        self.received_fds.clear();
         self.is_inproc = false;
     }
 

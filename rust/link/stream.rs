@@ -1,16 +1,20 @@
 //! A connected, non-blocking byte stream: Unix socket or TCP.
 
-use std::io::IoSlice;
+use std::collections::VecDeque;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
-    SocketFlags, SocketType, connect, recv, sendmsg, shutdown, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect,
+    recv, recvmsg, sendmsg, shutdown, socket_with,
 };
 
 use super::KernelOptions;
@@ -18,10 +22,14 @@ use super::credentials::check_user;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
+/// Descriptors that come with one read; the kernel closes the rest.
+const MAX_DESCRIPTORS: usize = 4;
+
 /// One end of a connection.
 #[derive(Debug)]
 pub struct Stream {
-    fd: OwnedFd,
+    /// Shared with what keeps the connection open beyond its link.
+    fd: Arc<OwnedFd>,
     is_tcp: bool,
 }
 
@@ -29,7 +37,7 @@ impl Stream {
     /// Wrap a connection that was accepted non-blocking.
     pub(crate) fn accepted(fd: OwnedFd, is_tcp: bool, kernel: &KernelOptions) -> Result<Self> {
         kernel.apply(fd.as_fd(), is_tcp)?;
-        Ok(Self { fd, is_tcp })
+        Ok(Self { fd: Arc::new(fd), is_tcp })
     }
 
     /// Start to connect to a Unix socket. It is done at once, or fails: with `PERM` where
@@ -39,7 +47,7 @@ impl Stream {
         kernel.apply(fd.as_fd(), false)?;
         connect(&fd, &SocketAddrUnix::new(path)?)?;
         check_user(&fd)?;
-        Ok(Self { fd, is_tcp: false })
+        Ok(Self { fd: Arc::new(fd), is_tcp: false })
     }
 
     /// Start to connect by TCP; it is done when the stream becomes writable and
@@ -49,7 +57,7 @@ impl Stream {
         let fd = socket_with(family, SocketType::STREAM, FLAGS, None)?;
         kernel.apply(fd.as_fd(), true)?;
         match connect(&fd, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self { fd, is_tcp: true }),
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self { fd: Arc::new(fd), is_tcp: true }),
             Err(errno) => Err(errno),
         }
     }
@@ -72,6 +80,39 @@ impl Stream {
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> Result<usize> {
         let mut no_control = SendAncillaryBuffer::default();
         sendmsg(&self.fd, slices, &mut no_control, SendFlags::NOSIGNAL)
+    }
+
+    /// Read, and keep the descriptors that come with the bytes.
+    pub(crate) fn read_with(
+        &self,
+        buffer: &mut [u8],
+        fds: &mut VecDeque<OwnedFd>,
+    ) -> Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let read = recvmsg(&self.fd, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received);
+            }
+        }
+        Ok(read.bytes)
+    }
+
+    /// Write `bytes`, and hand over `fds` with the first of them.
+    pub(crate) fn send_with(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Errno::INVAL);
+        }
+        sendmsg(&self.fd, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+    }
+
+    /// The descriptor, to be kept open beyond the stream.
+    pub(crate) fn line(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
     }
 
     /// Whether the peer has ended the stream and all it sent was read. TCP would still take

@@ -103,6 +103,16 @@ impl Arena {
         num_held + num_one_offs
     }
 
+    /// Change what all segments together may take; those that are made stay.
+    pub fn set_limit(&mut self, max_nbytes: usize) {
+        self.max_nbytes = max_nbytes;
+    }
+
+    /// Whether a slot for `nbytes` can be taken without new memory.
+    pub fn has_free(&self, nbytes: usize) -> bool {
+        class_of(nbytes).is_some_and(|class| self.pool.free.has_some(class))
+    }
+
     /// Take a slot for a payload of `nbytes`, the one of its size class that was free last.
     ///
     /// A new segment is made if none is free. Above [`LARGEST_CLASS_BYTES`] the payload has a

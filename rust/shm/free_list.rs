@@ -41,6 +41,11 @@ impl FreeLists {
         }
     }
 
+    /// Whether something is on `list`.
+    pub(super) fn has_some(&self, list: usize) -> bool {
+        self.heads[list].load(Ordering::Relaxed) != NONE
+    }
+
     /// Take what was put on `list` last. NB: by one thread at a time.
     pub(super) fn pop(&self, list: usize) -> Option<u16> {
         let head = &self.heads[list];

@@ -22,6 +22,7 @@ mod process;
 mod ring_memory;
 mod segment;
 mod slot;
+mod store;
 
 pub use arena::{Arena, LARGEST_CLASS_BYTES, SMALLEST_CLASS_BYTES};
 pub use control::{CONTROL_BYTES, ControlMap, HELD_OFFSET, MAX_SLOTS};
@@ -34,6 +35,7 @@ pub use own_segment::OwnSegment;
 pub use ring_memory::{MIN_RING_BYTES, RingData};
 pub use segment::{PeerAccess, create, open};
 pub use slot::Slot;
+pub use store::{LenderKey, Store};
 
 /// Where the slots of a segment begin. Before it stands a u32 for each slot: its generation.
 const TABLE_BYTES: usize = 4096;

@@ -7,6 +7,7 @@ use super::pattern::Pattern;
 use super::request::Replier;
 use super::{LinkKey, Links, Socket};
 use crate::link::{Buffer, Message, OutOfMemory, Overflow};
+use crate::shm::Store;
 use crate::zmtp::SocketType;
 
 impl<B: Buffer> Socket<B> {
@@ -43,6 +44,9 @@ impl<B: Buffer> Socket<B> {
         self.up.push(key);
         self.counters.num_connected += 1;
         links[key].is_up = true;
+        if links[key].link.is_upgraded() {
+            self.rings.push(key);
+        }
         let link = &mut links[key].link;
         match &mut self.pattern {
             Pattern::Route(routes) => {
@@ -64,9 +68,9 @@ impl<B: Buffer> Socket<B> {
         Ok(())
     }
 
-    /// Take a link out: what it had not sent goes to the next peer or, where it was meant
+    /// Take a link out: what it had not sent, or what was not taken from its ring, goes to the next peer or, where it was meant
     /// for this one, is known to be lost.
-    pub(crate) fn remove_up(&mut self, links: &mut Links<B>, key: LinkKey) {
+    pub(crate) fn remove_up(&mut self, links: &mut Links<B>, key: LinkKey, store: &Store) {
         let Some(at) = self.up.iter().position(|&other| other == key) else {
             return;
         };
@@ -75,8 +79,13 @@ impl<B: Buffer> Socket<B> {
             self.turn -= 1;
         }
         self.counters.num_disconnected += 1;
+        self.rings.retain(|&other| other != key);
         let peer = &mut links[key];
         peer.is_up = false;
+        let unread = peer.link.take_unread(store);
+        self.counters.num_messages_sent -= unread.len() as u64;
+        self.counters.num_bytes_sent -= unread.iter().map(|m| m.nbytes() as u64).sum::<u64>();
+        peer.link.outbox.take_back(unread);
         let has_unsent = !peer.link.outbox.is_empty();
         match &mut self.pattern {
             Pattern::Route(routes) => routes.remove(peer.link.peer_routing_id(), key),

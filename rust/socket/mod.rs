@@ -26,7 +26,7 @@ pub use events::{Event, EventKind, EventLog, Taken};
 pub use fault::{RecvFault, SendFault, TopicFault};
 pub use on_full::OnFull;
 pub use options::{OptionError, SocketOptions};
-pub use peer::{ConnectorKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
+pub use peer::{ConnectorKey, DepartedKey, LinkKey, Links, ListenerKey, Peer, SocketKey};
 pub use publisher::MAX_TOPIC_BYTES;
 pub use record::{Counters, PeerError, PeerFault, PeerStatistics, Statistics};
 pub use sending::Sent;

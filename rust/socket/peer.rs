@@ -10,6 +10,8 @@ new_key_type! {
     pub struct SocketKey;
     /// Names a link of a context.
     pub struct LinkKey;
+    /// Names a peer of a context whose link has ended, and that may hold what it was lent.
+    pub struct DepartedKey;
     /// Names a listener of a context.
     pub struct ListenerKey;
     /// Names an endpoint that a context connects to.
@@ -46,6 +48,8 @@ pub struct Peer<B: Buffer> {
     /// When it must be up, or must have drained.
     pub(crate) timer: Option<TimerId>,
     pub(crate) heartbeat: Heartbeat,
+    /// Shared memory that is kept for it.
+    pub(crate) reserved: usize,
 }
 
 /// The timers by which a silent peer is noticed.
@@ -86,6 +90,7 @@ impl<B: Buffer> Peer<B> {
             watched: (false, false),
             timer: None,
             heartbeat: Heartbeat::default(),
+            reserved: 0,
         }
     }
 }

@@ -177,7 +177,7 @@ impl<B: Buffer> Socket<B> {
     fn sift_each(&mut self, links: &mut Links<B>, key: LinkKey) -> Result<(), Error> {
         let Peer { link, is_up, .. } = &mut links[key];
         let mut fresh = link.inbox.take_fresh();
-        while let Some(message) = fresh.pop_front() {
+        while let Some((message, at)) = fresh.pop_front() {
             let kept = match &mut self.pattern {
                 Pattern::Pipe | Pattern::Route(_) => Some(message),
                 Pattern::Subscribe(topics) => {
@@ -196,13 +196,13 @@ impl<B: Buffer> Socket<B> {
                         (self.kind == SocketType::XPub).then_some(message)
                     }
                     Received::HeldUp(message) => {
-                        fresh.push_front(message);
+                        fresh.push_front((message, at));
                         break;
                     }
                 },
             };
             if let Some(message) = kept {
-                link.inbox.keep(message);
+                link.inbox.keep((message, at));
             }
         }
         link.inbox.put_off(fresh);

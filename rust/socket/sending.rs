@@ -279,7 +279,7 @@ impl<B: Buffer> Socket<B> {
             && keys
                 .iter()
                 .map(|&key| &links[key])
-                .any(|peer| !peer.link.admits(cost) && peer.is_dirty && !peer.link.wants_write())
+                .any(|peer| !peer.link.admits(cost) && peer.is_dirty && !peer.link.is_stuck())
     }
 
     pub(super) fn full(&mut self) -> SendFault {

@@ -53,6 +53,8 @@ pub struct Socket<B: Buffer> {
     /// Senders that wait should try again.
     pub(crate) has_relief: bool,
     pub(super) up: Vec<LinkKey>,
+    /// Those of them that have moved into shared memory.
+    pub(crate) rings: Vec<LinkKey>,
     pub(super) turn: usize,
     pub(super) ready: VecDeque<LinkKey>,
     /// Whom the last message for several links went to.
@@ -92,6 +94,7 @@ impl<B: Buffer> Socket<B> {
             is_urgently_starved: false,
             has_relief: false,
             up: Vec::new(),
+            rings: Vec::new(),
             turn: 0,
             ready: VecDeque::new(),
             fanned: Vec::new(),
@@ -121,6 +124,11 @@ impl<B: Buffer> Socket<B> {
     /// Whether a sender that finds no room is told, rather than made to wait.
     pub fn fails_when_full(&self) -> bool {
         self.options.on_full(self.kind) == OnFull::Error
+    }
+
+    /// Whether all that comes waits for the owner to take it.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.is_plain_receiver && incoming(self.kind, &self.options).1 == Overflow::Wait
     }
 
     pub(crate) fn up(&self) -> &[LinkKey] {

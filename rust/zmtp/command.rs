@@ -1,12 +1,13 @@
 //! Commands: READY, ERROR, PING, PONG, SUBSCRIBE and CANCEL (docs/wire.md,
 //! "Commands").
 
-use super::{Error, SocketType, encode_header};
+use super::{Capability, Error, Sharing, SocketType, encode_header};
 
 /// The largest command that is accepted; a READY of libzmq takes some 50 bytes.
 pub const MAX_COMMAND_BYTES: u64 = 8192;
 
 const MAX_PING_CONTEXT: usize = 16;
+const CAPABILITY: &[u8] = b"X-Busduct";
 
 /// A command from a peer, borrowing its bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Command<'a> {
     Subscribe(&'a [u8]),
     /// It wants that no more.
     Cancel(&'a [u8]),
+    /// It speaks of shared memory.
+    Sharing(Sharing),
     /// Well-formed and none of ours; to be ignored.
     Unknown,
 }
@@ -36,6 +39,8 @@ pub struct Ready<'a> {
     pub socket_type: &'a [u8],
     /// The routing id; empty if the peer has none.
     pub identity: &'a [u8],
+    /// Of a peer that can share memory.
+    pub capability: Option<Capability>,
 }
 
 impl<'a> Command<'a> {
@@ -62,6 +67,7 @@ impl<'a> Command<'a> {
             b"PONG" => Ok(Self::Pong),
             b"SUBSCRIBE" => Ok(Self::Subscribe(rest)),
             b"CANCEL" => Ok(Self::Cancel(rest)),
+            b"SHM" => Sharing::parse(rest, offset).map(Self::Sharing),
             _ => Ok(Self::Unknown),
         }
     }
@@ -80,6 +86,8 @@ impl<'a> Ready<'a> {
                     return Err(Error::malformed(offset, "routing id over 255 bytes"));
                 }
                 ready.identity = value;
+            } else if name.eq_ignore_ascii_case(CAPABILITY) {
+                ready.capability = Capability::decode(value);
             }
             rest = next;
         }
@@ -88,10 +96,18 @@ impl<'a> Ready<'a> {
 }
 
 /// Append the frame of our READY to `out`.
-pub fn encode_ready(out: &mut Vec<u8>, kind: SocketType, identity: &[u8]) {
+pub fn encode_ready(
+    out: &mut Vec<u8>,
+    kind: SocketType,
+    identity: &[u8],
+    capability: Option<&Capability>,
+) {
     let mut body = b"\x05READY".to_vec();
     push_property(&mut body, b"Socket-Type", kind.name().as_bytes());
     push_property(&mut body, b"Identity", identity);
+    if let Some(capability) = capability {
+        push_property(&mut body, CAPABILITY, &capability.encode());
+    }
     push_command(out, &body);
 }
 
@@ -133,7 +149,7 @@ pub fn encode_subscription(out: &mut Vec<u8>, minor: u8, subscribe: bool, topic:
     out.extend_from_slice(topic);
 }
 
-fn push_command(out: &mut Vec<u8>, body: &[u8]) {
+pub(super) fn push_command(out: &mut Vec<u8>, body: &[u8]) {
     encode_header(out, body.len(), false, true);
     out.extend_from_slice(body);
 }
@@ -171,16 +187,19 @@ mod tests {
 
     #[test]
     fn ready_round_trips() {
-        let mut frame = Vec::new();
-        encode_ready(&mut frame, SocketType::Dealer, b"worker-7");
-        let expected = Ready { socket_type: b"DEALER", identity: b"worker-7" };
-        assert_eq!(Command::parse(body(&frame), 0), Ok(Command::Ready(expected)));
+        let capability = Capability { boot_id: [1; 16], pid_namespace: 2 };
+        for capability in [None, Some(capability)] {
+            let mut frame = Vec::new();
+            encode_ready(&mut frame, SocketType::Dealer, b"worker-7", capability.as_ref());
+            let expected = Ready { socket_type: b"DEALER", identity: b"worker-7", capability };
+            assert_eq!(Command::parse(body(&frame), 0), Ok(Command::Ready(expected)));
+        }
     }
 
     #[test]
     fn ready_cut_short_is_malformed() {
         let mut frame = Vec::new();
-        encode_ready(&mut frame, SocketType::Push, b"x");
+        encode_ready(&mut frame, SocketType::Push, b"x", None);
         let body = body(&frame);
         let whole = [6, 6 + 1 + 11 + 4 + 4];
         for cut in 0..body.len() {

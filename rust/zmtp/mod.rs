@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod capability;
 mod command;
 mod error;
 mod frame;
@@ -11,6 +12,7 @@ mod seal;
 mod socket_type;
 
 pub use auth::{Handshake, KEY_BYTES, Key, NONCE_BYTES, Role};
+pub use capability::{Capability, Sharing, encode_sharing};
 pub use command::{
     Command, MAX_COMMAND_BYTES, Ready, encode_error, encode_ping, encode_pong, encode_ready,
     encode_subscription,

@@ -36,7 +36,7 @@ fn come(path: &Path, step: usize) -> UnixStream {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_nonblocking(true).unwrap();
     let mut hello = encode_greeting().to_vec();
-    encode_ready(&mut hello, SocketType::Dealer, b"");
+    encode_ready(&mut hello, SocketType::Dealer, b"", None);
     let said = match step % 6 {
         0 => &[][..],
         1 => &hello[..64],

@@ -158,7 +158,7 @@ impl Owner {
             }
         }
         if self.choice.is_ready() {
-            encode_ready(&mut start, self.choice.partner(self.kind), b"id");
+            encode_ready(&mut start, self.choice.partner(self.kind), b"id", None);
         }
         start
     }

@@ -113,7 +113,7 @@ impl Raw {
 
 pub(crate) fn ready(kind: SocketType, id: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    encode_ready(&mut frame, kind, id);
+    encode_ready(&mut frame, kind, id, None);
     frame
 }
 

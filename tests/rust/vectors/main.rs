@@ -70,7 +70,7 @@ fn assert_fault(fault: Option<PeerFault>, expected: &Value, skipped: u64, name: 
 #[test]
 fn messages_come_out_of_a_socket_as_written() {
     let mut introduction = encode_greeting().to_vec();
-    encode_ready(&mut introduction, SocketType::Push, b"");
+    encode_ready(&mut introduction, SocketType::Push, b"", None);
     for vector in load("messages.json") {
         for cut in CUTS {
             let options = SocketOptions {
