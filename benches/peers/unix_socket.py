@@ -1,4 +1,4 @@
-"""Unix sockets for peers that are no ZeroMQ: paths, patience, descriptors."""
+"""Unix sockets for peers that are no ZeroMQ: paths, patience, what is handed over."""
 
 import socket
 import time
@@ -44,6 +44,23 @@ def offer(endpoint: str, descriptors: list[int]) -> None:
     """Bind, and hand descriptors to the first who connects."""
     with accept(endpoint) as sock:
         socket.send_fds(sock, [b"d"], descriptors)
+
+
+def hand_out(endpoint: str, text: str, count: int) -> None:
+    """Bind, and give a text to so many who connect."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path_of(endpoint))
+        listener.listen(count)
+        for _ in range(count):
+            sock, _ = listener.accept()
+            with sock:
+                sock.sendall(text.encode())
+
+
+def fetch(endpoint: str) -> str:
+    """Connect and return the text that is handed out there."""
+    with connect(endpoint) as sock, sock.makefile() as lines:
+        return lines.read()
 
 
 def take(endpoint: str, count: int) -> list[int]:

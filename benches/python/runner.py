@@ -20,10 +20,11 @@ from rich.progress import Progress
 PEERS_DIR = Path(__file__).resolve().parents[1] / "peers"
 DEADLINE_S = 60.0
 GRACE_S = 1.0
-# What zenoh and iceoryx2 leave behind when they are killed.
+# What zenoh, iceoryx2 and multiprocessing leave behind when they are killed.
 LITTER = (
     ("/dev/shm", "*.zenoh"),
     ("/dev/shm", "iox2_*"),
+    ("/dev/shm", "psm_*"),
     ("/tmp/iceoryx2", "*.event"),
     ("/tmp/iceoryx2", "*/*"),
 )
