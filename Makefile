@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-python check bench bench-shm fuzz clean
+.PHONY: help build run test test-rust test-loom test-python check bench bench-shm fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,11 +32,14 @@ build: $(CORE) ## make the virtual environment and the extension
 run: build ## serve the embedded model at http://127.0.0.1:8000
 	$(BIN)/busduct serve
 
-test: test-rust test-python ## run every test
+test: test-rust test-loom test-python ## run every test
 
 test-rust:
 	cargo test --quiet
 	$(PYTHON) tests/rust/boundary.py
+
+test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and up for more
+	cargo test --quiet --manifest-path tests/rust/loom/Cargo.toml --target-dir target/loom
 
 test-python: build
 	$(BIN)/python -m pytest
@@ -44,6 +47,8 @@ test-python: build
 check: build ## formatting, lints, types, and the stub against the extension
 	cargo fmt --check
 	cargo clippy --all-targets --quiet -- -D warnings
+	cargo fmt --check --manifest-path tests/rust/loom/Cargo.toml
+	cargo clippy --all-targets --quiet --manifest-path tests/rust/loom/Cargo.toml --target-dir target/loom -- -D warnings
 	cargo clippy --features python --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
 	$(BIN)/ruff check --no-cache

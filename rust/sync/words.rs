@@ -45,9 +45,9 @@ impl<T> Deref for Line<T> {
 /// load, and of two such fences one is first: if the sleeper's is, the flag is found and the
 /// bell is rung; if the other's is, the sleeper finds what was stored and stays up.
 ///
-/// A flag may be left over from a sleep that has ended. Taking it is a swap, which after the
-/// taker's fence sees every flag set before: so it costs one needless ring at worst, and never
-/// hides the sleep that comes after.
+/// A flag may be left over from a sleep that has ended. Every write of it is a swap, and one
+/// after the taker's fence follows each flag set before that fence: so a flag left over costs
+/// one needless ring at worst, and never hides the sleep that comes after.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(super) struct SleepFlag(AtomicU32);
@@ -55,7 +55,7 @@ pub(super) struct SleepFlag(AtomicU32);
 impl SleepFlag {
     /// Say that we sleep. Look for what is waited for after this, not before.
     pub(super) fn set(&self) {
-        self.0.store(1, Ordering::Relaxed);
+        self.0.swap(1, Ordering::Relaxed);
         // SYNC: sleep (pairs with `take`)
         fence(Ordering::SeqCst);
     }
@@ -63,7 +63,7 @@ impl SleepFlag {
     /// Say that we are up, if nobody is about to ring.
     pub(super) fn clear(&self) {
         if self.0.load(Ordering::Relaxed) != 0 {
-            self.0.store(0, Ordering::Relaxed);
+            self.0.swap(0, Ordering::Relaxed);
         }
     }
 
