@@ -49,13 +49,6 @@ impl Doorbell {
     }
 }
 
-impl From<OwnedFd> for Doorbell {
-    /// Take an eventfd of our own making; one of a peer goes through [`Doorbell::open`].
-    fn from(eventfd: OwnedFd) -> Self {
-        Self { eventfd }
-    }
-}
-
 impl AsFd for Doorbell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.eventfd.as_fd()
