@@ -66,8 +66,11 @@ impl Lender {
     ///
     /// The slots of one that lives on will change under its eyes.
     pub fn reclaim(&mut self) {
-        self.lent.clear();
-        self.is_lent.fill(false);
+        for slot in self.lent.drain(..) {
+            let index = usize::from(slot.index());
+            self.control.held()[index].give_back();
+            self.is_lent[index] = false;
+        }
     }
 
     /// Number of slots that the peer holds, or has given back since the last sweep.

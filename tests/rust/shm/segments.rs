@@ -145,6 +145,19 @@ fn a_memfd_with_holes_is_refused() {
 }
 
 #[test]
+fn a_memfd_of_huge_pages_is_refused() {
+    const HUGE: usize = 2 << 20;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    // Where the system has none there is nothing to refuse.
+    if let Ok(fd) = memfd_create("peer", flags | MemfdFlags::HUGE_2MB) {
+        ftruncate(&fd, HUGE as u64).unwrap();
+        fcntl_add_seals(&fd, SEALS).unwrap();
+        let refused = open(fd, HUGE, false, Layout::Plain).unwrap_err();
+        assert_eq!(refused, OpenError::NotMemfd);
+    }
+}
+
+#[test]
 fn a_control_page_has_its_length() {
     let (_map, fd) = create(8192, PeerAccess::ReadWrite, Layout::Plain).unwrap();
     let refused = OpenError::WrongSize { nbytes: 8192, expected: 4096 };

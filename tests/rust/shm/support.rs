@@ -10,7 +10,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What a slot is filled with in these tests.
 pub(crate) fn pattern(seed: u8, nbytes: usize) -> Vec<u8> {
-    (0..nbytes).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+    let block: Vec<u8> = (0..=u8::MAX).map(|at| at.wrapping_mul(31).wrapping_add(seed)).collect();
+    let mut pattern = block.repeat(nbytes.div_ceil(block.len()));
+    pattern.truncate(nbytes);
+    pattern
 }
 
 /// The owner of an arena with one peer, and that peer.
@@ -28,6 +31,11 @@ pub(crate) struct Ends {
 impl Ends {
     pub(crate) fn new(max_nbytes: usize) -> Self {
         let (control, fd) = ControlMap::create().unwrap();
+        Self::with_control(max_nbytes, control, fd)
+    }
+
+    /// The same on a control page whose descriptor is `fd`.
+    pub(crate) fn with_control(max_nbytes: usize, control: ControlMap, fd: OwnedFd) -> Self {
         let (line, peer_line) = UnixStream::pair().unwrap();
         let bell = Arc::new(Doorbell::new().unwrap());
         let peer_line = Arc::new(OwnedFd::from(peer_line));
