@@ -325,6 +325,7 @@ class Socket:
 
         Raises:
             BufferError: A loan of which views are still held.
+            ClosedError: A loan or a lease that was given up.
             FrameTooLargeError: Over `max_message_bytes`.
             FullError: No room, and `on_full` is ``"error"``.
             LocalProtocolError: PULL and SUB cannot send; a ROUTER needs
@@ -359,6 +360,9 @@ class Socket:
         """
     def send_nowait(self, data: _Data) -> None:
         """Accept one message at once.
+
+        A loan that was not accepted stays its owner's, here and in every other call
+        that is not awaited.
 
         Raises:
             FullError: Every peer is at its high-water mark; nothing was accepted.
@@ -616,8 +620,12 @@ class Batches:
 class Loan:
     """Memory that is filled in place and then sent.
 
-    Its buffer is writable, of one dimension and bytes. Once it is sent or released,
-    every call but `release` and `released` raises `ClosedError`.
+    Its buffer is writable, of one dimension and bytes, and in the native backend aligned
+    to 64 bytes. Once it is sent or released, every call but `release` and `released`
+    raises `ClosedError`.
+
+    A `with` block releases it at its end, unless it was sent. Where an exception ends
+    the block, whose traceback may hold views, it is left to them.
     """
 
     @property
@@ -675,7 +683,10 @@ class Lease:
     Its buffer is of one dimension and bytes, and keeps it alive: what `memoryview`,
     `as_numpy` and `__dlpack__` give stays valid until the last of them is gone. The
     memory goes back to its sender when the lease is released, or dropped, and no view
-    is left.
+    is left. A `with` block releases it as that of a `Loan` does.
+
+    In the pure-Python backend it is a `bytes`, copied once, whose `release` cannot tell
+    whether views are held: they stay valid.
     """
 
     @property

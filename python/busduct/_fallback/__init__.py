@@ -1,5 +1,6 @@
 """The transport in pure Python: the same classes as the native backend."""
 
+from busduct._fallback._batches import Batches
 from busduct._fallback._context import Context
 from busduct._fallback._kinds import (
     DEALER,
@@ -14,6 +15,8 @@ from busduct._fallback._kinds import (
     XPUB,
     XSUB,
 )
+from busduct._fallback._lease import Lease
+from busduct._fallback._loan import Loan
 from busduct._fallback._monitor import Monitor
 from busduct._fallback._socket import Socket
 
@@ -30,7 +33,10 @@ __all__ = [
     "SUB",
     "XPUB",
     "XSUB",
+    "Batches",
     "Context",
+    "Lease",
+    "Loan",
     "Monitor",
     "Socket",
 ]

@@ -4,7 +4,8 @@ import functools
 import operator
 from collections.abc import Callable
 
-from busduct._fallback._exchange import Data, Exchange, to_bytes
+from busduct._fallback._exchange import Exchange
+from busduct._fallback._given import Data, to_bytes
 from busduct._fallback._kinds import KIND_NAMES
 from busduct._fallback._pattern import Pattern
 from busduct._fallback._publisher import Publisher

@@ -13,9 +13,11 @@ from busduct._fallback._options import SocketOptions, check_timeout
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
 from busduct._fallback._scope import Scope
+from busduct._fallback._shm_options import check_shm_options
 from busduct._fallback._socket import Socket
 from busduct._fallback._waiting import Operation, WaitQueue
 from busduct.errors import ClosedError, ConfigError
+from busduct.statistics import ContextStatistics
 
 __all__ = ["Context"]
 
@@ -29,12 +31,34 @@ class Context(Scope):
     something is to be connected again.
     """
 
-    def __init__(self, *, key: bytes | None = None, io_thread: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        key: bytes | None = None,
+        io_thread: bool = False,
+        shm: str = "auto",
+        shm_max_bytes: int = 268435456,
+        shm_ring_bytes: int = 524288,
+        spin_us: int = 0,
+    ) -> None:
+        check_shm_options(shm, shm_max_bytes, shm_ring_bytes, spin_us)
         self._key = None if key is None else _check_key(key)
         self._reactor = ThreadedReactor() if io_thread else Reactor()
         self._names = InprocNames()
         self._patterns: list[Pattern] = []
         self._is_closed = False
+
+    def statistics(self) -> ContextStatistics:
+        """Return what the context holds in shared memory: nothing."""
+        with self._reactor:
+            return ContextStatistics(
+                num_shm_peers=0,
+                num_shm_refused=0,
+                shm_ring_bytes=0,
+                shm_arena_bytes=0,
+                num_shm_segments=0,
+                num_shm_slots_held=0,
+            )
 
     def socket(
         self,
@@ -68,6 +92,7 @@ class Context(Scope):
         req_relaxed: bool = False,
         xpub_verbose: bool = False,
         max_subscriptions: int = 65536,
+        isolate: bool = False,
     ) -> Socket:
         """Open a socket."""
         given: dict[str, Any] = dict(locals())

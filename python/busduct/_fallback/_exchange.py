@@ -6,23 +6,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from busduct._fallback._given import Data, Given
 from busduct._fallback._kinds import DEALER, KIND_NAMES, PAIR, PUSH, ROUTER
+from busduct._fallback._lease import Lease
 from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._waiting import WaitQueue
 from busduct.errors import ClosedError, ConfigError, FullError, LocalProtocolError
 
-__all__ = ["Data", "Exchange", "to_bytes"]
+__all__ = ["Attempt", "Exchange"]
 
-Data: TypeAlias = bytes | bytearray | memoryview
-
-
-def to_bytes(data: Data) -> bytes:
-    """Return the bytes of a buffer; a copy unless it is `bytes` already."""
-    return data if type(data) is bytes else bytes(memoryview(data))
+Attempt: TypeAlias = Callable[[], WaitQueue | None]
 
 
-def _to_message(parts: Iterable[Data]) -> list[bytes]:
-    return [to_bytes(data) for data in parts]
+def _to_parts(parts: Iterable[Data], given: Given) -> list[bytes]:
+    return [
+        data if type(data) is bytes else given.take(data, index)
+        for index, data in enumerate(parts)
+    ]
 
 
 class Exchange:
@@ -37,9 +37,11 @@ class Exchange:
         if self._pattern.state is not State.OPEN:
             raise ClosedError
 
-    def to_message(self, parts: Sequence[Data], *, urgent: bool = False) -> list[bytes]:
+    def to_message(
+        self, parts: Sequence[Data], given: Given, *, urgent: bool = False
+    ) -> list[bytes]:
         """Check a message that is to be sent; copy what is not `bytes`."""
-        message = _to_message(parts)
+        message = _to_parts(parts, given)
         self.check_open()
         if urgent and self._kind not in {PAIR, PUSH, DEALER, ROUTER}:
             msg = f"a {KIND_NAMES[self._kind]} has no urgent messages"
@@ -53,9 +55,9 @@ class Exchange:
             raise LocalProtocolError(msg)
         self._pattern.distributor.check(message)
 
-    def to_messages(self, messages: Sequence[Data]) -> deque[list[bytes]]:
+    def to_messages(self, messages: Sequence[Data], given: Given) -> deque[list[bytes]]:
         """Check single-part messages that are to be sent."""
-        copied = deque([data] for data in _to_message(messages))
+        copied = deque([part] for part in _to_parts(messages, given))
         self.check_open()
         for message in copied:
             self._check_message(message)
@@ -64,26 +66,22 @@ class Exchange:
             raise LocalProtocolError(rule)
         return copied
 
-    def sending(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:
+    def sending(self, parts: Sequence[Data], given: Given) -> Attempt:
         """Return the attempt to send one message."""
-        message = self.to_message(parts)
+        message = self.to_message(parts, given)
         return self._or_fail(functools.partial(self.send, message), lambda: message)
 
-    def sending_many(self, messages: Sequence[Data]) -> Callable[[], WaitQueue | None]:
+    def sending_many(self, messages: Sequence[Data], given: Given) -> Attempt:
         """Return the attempt to send several messages."""
-        rest = self.to_messages(messages)
+        rest = self.to_messages(messages, given)
         return self._or_fail(functools.partial(self.send_all, rest), lambda: rest[0])
 
-    def sending_urgent(self, parts: Sequence[Data]) -> Callable[[], WaitQueue | None]:
+    def sending_urgent(self, parts: Sequence[Data], given: Given) -> Attempt:
         """Return the attempt to send one urgent message."""
-        message = self.to_message(parts, urgent=True)
+        message = self.to_message(parts, given, urgent=True)
         return functools.partial(self.send, message, urgent=True)
 
-    def _or_fail(
-        self,
-        attempt: Callable[[], WaitQueue | None],
-        first: Callable[[], list[bytes]],
-    ) -> Callable[[], WaitQueue | None]:
+    def _or_fail(self, attempt: Attempt, first: Callable[[], list[bytes]]) -> Attempt:
         """Make an attempt raise `FullError` rather than wait, if that is the policy.
 
         Only at the second try: the first leads to what gathered being written.
@@ -134,6 +132,18 @@ class Exchange:
             self._refuse_parts()
         message = self._pattern.collector.take()
         return self._pattern.collector.waiters if message is None else message[0]
+
+    def recv_lease(self) -> Lease | WaitQueue:
+        """Take the next message if it has one part, as a lease."""
+        part = self.recv()
+        return part if isinstance(part, WaitQueue) else Lease._open(part)
+
+    def recv_multipart_lease(self) -> list[Lease] | WaitQueue:
+        """Take the next message as leases."""
+        parts = self.recv_multipart()
+        if isinstance(parts, WaitQueue):
+            return parts
+        return [Lease._open(part) for part in parts]
 
     def receiving_many(
         self, max_n: int, max_bytes: int

@@ -82,6 +82,7 @@ class SocketOptions:
     req_relaxed: bool
     xpub_verbose: bool
     max_subscriptions: int
+    isolate: bool
     key: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

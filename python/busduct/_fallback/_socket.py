@@ -1,12 +1,17 @@
 """The face of a socket: three ways to send and to receive, and its life."""
 
 import functools
+import operator
 from collections.abc import Awaitable, Callable, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from busduct._fallback._audience import Audience
-from busduct._fallback._exchange import Data, Exchange, to_bytes
+from busduct._fallback._batches import Batches
+from busduct._fallback._exchange import Attempt, Exchange
+from busduct._fallback._given import Data, Given, to_bytes
+from busduct._fallback._lease import Lease
+from busduct._fallback._loan import Loan
 from busduct._fallback._monitor import EventLog, Monitor
 from busduct._fallback._options import check_linger
 from busduct._fallback._pattern import Pattern, State
@@ -14,7 +19,7 @@ from busduct._fallback._reactor import Reactor
 from busduct._fallback._scope import Scope
 from busduct._fallback._subscriber import subscriptions_of
 from busduct._fallback._waiting import Operation, WaitQueue, block, retry
-from busduct.errors import BusductError
+from busduct.errors import BusductError, ConfigError
 from busduct.statistics import PeerStatistics, SocketStatistics
 
 if TYPE_CHECKING:
@@ -100,19 +105,29 @@ class Socket(Scope):
 
     def send(self, data: Data) -> Awaitable[None]:
         """Accept one single-part message, waiting for room."""
-        return self._await(self._exchange.sending([data]))
+        return self._send(self._exchange.sending, [data])
 
     def send_multipart(self, parts: Sequence[Data]) -> Awaitable[None]:
         """Accept one message of one or more parts, waiting for room."""
-        return self._await(self._exchange.sending(parts))
+        return self._send(self._exchange.sending, parts)
 
     def send_many(self, messages: Sequence[Data]) -> Awaitable[None]:
         """Accept single-part messages in order, waiting for room."""
-        return self._await(self._exchange.sending_many(messages))
+        return self._send(self._exchange.sending_many, messages)
 
     def send_urgent(self, parts: Sequence[Data]) -> Awaitable[None]:
         """Accept one message that overtakes what this side has queued for its peer."""
-        return self._await(self._exchange.sending_urgent(parts))
+        return self._send(self._exchange.sending_urgent, parts)
+
+    def _send(
+        self,
+        sending: Callable[[Sequence[Data], Given], Attempt],
+        parts: Sequence[Data],
+    ) -> Operation[None]:
+        with Given() as given:
+            operation = self._await(sending(parts, given))
+            given.accept()
+            return operation
 
     def send_nowait(self, data: Data) -> None:
         """Accept one message at once."""
@@ -127,29 +142,75 @@ class Socket(Scope):
         self._send_now(parts, urgent=True)
 
     def _send_now(self, parts: Sequence[Data], *, urgent: bool) -> None:
-        with self._reactor:
-            message = self._exchange.to_message(parts, urgent=urgent)
+        with self._reactor, Given() as given:
+            message = self._exchange.to_message(parts, given, urgent=urgent)
             attempt = functools.partial(self._exchange.send, message, urgent=urgent)
             if retry(self._reactor, attempt) is not None:
                 raise self._exchange.full_error(message, urgent=urgent)
+            given.accept()
 
     def send_many_nowait(self, messages: Sequence[Data]) -> int:
         """Accept as many as there is room for; return how many."""
-        with self._reactor:
-            rest = self._exchange.to_messages(messages)
+        with self._reactor, Given() as given:
+            rest = self._exchange.to_messages(messages, given)
             num_messages = len(rest)
-            retry(self._reactor, functools.partial(self._exchange.send_all, rest))
+            try:
+                retry(self._reactor, functools.partial(self._exchange.send_all, rest))
+            finally:
+                given.accept(num_messages - len(rest))
             return num_messages - len(rest)
 
     def send_blocking(self, data: Data, timeout: float | None = None) -> None:
         """Accept one message, waiting at most `timeout` seconds for room."""
-        self._block(self._exchange.sending([data]), timeout)
+        self.send_multipart_blocking([data], timeout)
 
     def send_multipart_blocking(
         self, parts: Sequence[Data], timeout: float | None = None
     ) -> None:
         """Accept one message of parts, waiting at most `timeout` seconds for room."""
-        self._block(self._exchange.sending(parts), timeout)
+        with Given() as given:
+            self._block(self._exchange.sending(parts, given), timeout)
+            given.accept()
+
+    def loan(self, nbytes: int) -> Loan:
+        """Lend memory to be filled in place and sent."""
+        if operator.index(nbytes) < 0:
+            msg = f"nbytes is {nbytes}; it must be at least 0"
+            raise ConfigError(msg)
+        with self._reactor:
+            self._check_open()
+        return Loan._open(nbytes)
+
+    def recv_lease(self) -> Awaitable[Lease]:
+        """Take the next single-part message as a lease."""
+        return self._await(self._exchange.recv_lease)
+
+    def recv_lease_nowait(self) -> Lease | None:
+        """Take the next single-part message as a lease; None if there is none."""
+        return self._poll(self._exchange.recv_lease)
+
+    def recv_lease_blocking(self, timeout: float | None = None) -> Lease:
+        """Take the next single-part message as a lease, waiting for it."""
+        return self._block(self._exchange.recv_lease, timeout)
+
+    def recv_multipart_lease(self) -> Awaitable[list[Lease]]:
+        """Take the next message, each part as a lease; a ROUTER's first is the id."""
+        return self._await(self._exchange.recv_multipart_lease)
+
+    def recv_multipart_lease_nowait(self) -> list[Lease] | None:
+        """Take the next message as leases; None if there is none."""
+        return self._poll(self._exchange.recv_multipart_lease)
+
+    def recv_multipart_lease_blocking(
+        self, timeout: float | None = None
+    ) -> list[Lease]:
+        """Take the next message as leases, waiting at most `timeout` seconds."""
+        return self._block(self._exchange.recv_multipart_lease, timeout)
+
+    def batches(self, max_n: int = 1024, max_bytes: int = 1048576) -> Batches:
+        """Iterate over what comes until the socket is closed."""
+        attempt = self._exchange.receiving_many(max_n, max_bytes)
+        return Batches._open(self._context, self._reactor, attempt)
 
     def recv(self) -> Awaitable[bytes]:
         """Take the next single-part message, waiting for it."""

@@ -1,0 +1,40 @@
+"""What a context may be told of shared memory, of which this backend has none."""
+
+import operator
+from typing import Final
+
+from busduct.errors import ConfigError
+
+__all__ = ["check_shm_options"]
+
+_RING_BYTES: Final = range(4096, (16 << 20) + 1)
+_MAX_SPIN_US: Final = 1_000_000
+
+
+def check_shm_options(shm: str, max_bytes: int, ring_bytes: int, spin_us: int) -> None:
+    """Check them, though nothing comes of them.
+
+    Raises:
+        ConfigError: A value out of its range, or shared memory is required: Python has
+            no atomic operations to make it with.
+        TypeError: A value of another type.
+    """
+    if not isinstance(shm, str):
+        msg = f"shm is a str, not {type(shm).__name__}"
+        raise TypeError(msg)
+    if shm not in {"auto", "off"}:
+        reason = "the pure-Python backend has none" if shm == "require" else "no mode"
+        msg = f"shm is {shm!r}: {reason}"
+        raise ConfigError(msg)
+    if operator.index(max_bytes) < 1:
+        msg = f"shm_max_bytes is {max_bytes}; it must be at least 1"
+        raise ConfigError(msg)
+    if operator.index(ring_bytes) not in _RING_BYTES or ring_bytes.bit_count() != 1:
+        msg = (
+            f"shm_ring_bytes is {ring_bytes}; "
+            f"it must be a power of two from {_RING_BYTES[0]} to {_RING_BYTES[-1]}"
+        )
+        raise ConfigError(msg)
+    if not 0 <= operator.index(spin_us) <= _MAX_SPIN_US:
+        msg = f"spin_us is {spin_us}; it must be from 0 to {_MAX_SPIN_US}"
+        raise ConfigError(msg)
