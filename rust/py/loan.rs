@@ -12,13 +12,19 @@ use super::arrays::{self, Request};
 use super::buffer::PyFrame;
 use super::held::Held;
 use super::memory::Memory;
+use crate::shm::Slot;
 
 #[pyclass(module = "busduct._core", frozen)]
 pub(super) struct Loan(Held);
 
 impl Loan {
-    pub(super) fn new(memory: Memory) -> Self {
+    fn new(memory: Memory) -> Self {
         Self(Held::new("loan", memory))
+    }
+
+    /// Make one of shared memory that nobody else holds.
+    pub(super) fn shared(slot: Slot) -> Self {
+        Self::new(Memory::of_slot(slot))
     }
 
     /// Make one in private memory.

@@ -298,14 +298,17 @@ impl Socket {
     }
 
     fn loan(&self, py: Python<'_>, nbytes: i64) -> PyResult<Loan> {
-        let is_closed =
-            self.shared.with(py, |inner| inner.context.is_closed_for_owner(self.key))?;
-        if is_closed {
-            return Err(error::closed(py, "socket"));
-        }
-        match usize::try_from(nbytes) {
-            Ok(nbytes) => Loan::private(nbytes),
-            Err(_) => Err(error::config(py, &format!("nbytes is {nbytes}; it must be at least 0"))),
+        let Ok(nbytes) = usize::try_from(nbytes) else {
+            let text = format!("nbytes is {nbytes}; it must be at least 0");
+            return Err(error::config(py, &text));
+        };
+        let shared = self.shared.with(py, |inner| {
+            let is_open = !inner.context.is_closed_for_owner(self.key);
+            is_open.then(|| inner.context.loan(nbytes))
+        })?;
+        match shared.ok_or_else(|| error::closed(py, "socket"))? {
+            Some(slot) => Ok(Loan::shared(slot)),
+            None => Loan::private(nbytes),
         }
     }
 
