@@ -37,7 +37,7 @@ impl<B: Buffer> Context<B> {
         };
         let peer = &mut self.links[key];
         let is_isolated = self.sockets[peer.socket].options().isolate;
-        let own_nbytes = is_isolated.then(|| self.shm.max_bytes / ISOLATED_SHARE);
+        let own_nbytes = is_isolated.then_some(self.shm.max_bytes / ISOLATED_SHARE);
         let ring_nbytes = self.shm.ring_bytes;
         let nbytes = ring_nbytes + own_nbytes.unwrap_or(0);
         if !self.store.reserve(nbytes) {
