@@ -91,7 +91,8 @@ class Context:
             io_thread: Move bytes in a thread of the context's own.
             shm: Of ipc connections. ``"auto"``: through shared memory where the peer
                 can and there is memory, else through the kernel. ``"off"``: through
-                the kernel. ``"require"``: a peer that cannot is refused.
+                the kernel. ``"require"``: a peer that cannot is refused. Of the default
+                the environment variable BUSDUCT_SHM takes the place.
             shm_max_bytes: Shared memory that this side makes, for all its peers: rings
                 and the arena of large payloads. Beyond it they go through the ring, or
                 a new connection through the kernel. One message over 16 MiB at a time
@@ -254,8 +255,9 @@ class Socket:
     `recv` raises `PeerLostError` and the next request may be sent. A REP receives and
     sends in turn; a reply whose peer is lost raises `PeerLostError`.
 
-    What can be done at once is done without giving way to other tasks: a task that only
-    sends to a peer that keeps up should now and then `await asyncio.sleep(0)`.
+    What can be done at once is done without giving way to other tasks, but a task that
+    only receives gives way after 2048 messages or 4 MiB. One that only sends to a peer
+    that keeps up should now and then `await asyncio.sleep(0)`.
 
     An accepted message is sent by the running loop, by `run_once`, or by any blocking
     call of the same context; no thread does it behind your back, but the context's own

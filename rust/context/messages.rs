@@ -60,7 +60,10 @@ impl<B: Buffer> Context<B> {
                     Err(fault) => Err((fault.into(), message)),
                 }
             }
-            None => self.submit(key, message, Socket::send),
+            None => {
+                let message = self.lay_out(key, message);
+                self.submit(key, message, Socket::send)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::{Context, ContextStatistics, ShmMode};
-use crate::link::{Account, Buffer, Closed, INLINE_MAX_BYTES, UpgradeOptions, this_host};
+use crate::link::{Account, Buffer, Closed, INLINE_MAX_BYTES, Message, UpgradeOptions, this_host};
 use crate::shm::Slot;
 use crate::socket::{DepartedKey, LinkKey, SocketKey};
 use crate::zmtp::Error;
@@ -177,6 +177,25 @@ impl<B: Buffer> Context<B> {
             return None;
         }
         self.store.take_any(nbytes)
+    }
+
+    /// Put the large parts of what several peers may get where all of them can read it.
+    pub(super) fn lay_out(&mut self, key: SocketKey, message: Message<B>) -> Message<B> {
+        let is_fanned = self.sockets.get(key).is_some_and(|socket| socket.shares_payloads());
+        if !B::HOLDS_SLOTS || !is_fanned {
+            return message;
+        }
+        message.map(|part| {
+            if part.as_ref().len() <= INLINE_MAX_BYTES || part.as_slot().is_some() {
+                return part;
+            }
+            let slot = self.store.take_any(part.as_ref().len()).map(|mut slot| {
+                slot.copy_from(part.as_ref());
+                slot
+            });
+            // Without room each peer gets it as it would alone.
+            slot.and_then(|slot| B::from_slot(slot).ok()).unwrap_or(part)
+        })
     }
 
     fn num_shm_peers(&self) -> usize {

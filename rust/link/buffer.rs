@@ -16,6 +16,9 @@ pub trait Buffer: AsRef<[u8]> + Sized {
     /// A buffer on its way to being full.
     type Filling: Filling<Buffer = Self>;
 
+    /// Whether [`Self::from_slot`] holds rather than copies.
+    const HOLDS_SLOTS: bool = false;
+
     /// Copy a frame that is already in memory.
     ///
     /// # Errors

@@ -45,6 +45,15 @@ impl<B: AsRef<[u8]>> Message<B> {
         }
     }
 
+    /// Change each part.
+    #[must_use]
+    pub fn map(self, mut change: impl FnMut(B) -> B) -> Self {
+        match self {
+            Self::Single(part) => Self::Single(change(part)),
+            Self::Multi(parts) => Self::Multi(parts.into_iter().map(change).collect()),
+        }
+    }
+
     /// Payload bytes of all parts.
     #[inline]
     pub fn nbytes(&self) -> usize {

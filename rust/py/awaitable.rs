@@ -96,7 +96,15 @@ impl Awaitable {
         let (operation, key) = (&mut self.operation, self.key);
         let round = &mut self.round;
         let (step, needs_flush) = self.shared.with(py, |inner| {
-            let step = operation.step(inner, key);
+            if operation.receives() && inner.owes_turn() {
+                inner.give_turn();
+                return (Step::Yield, false);
+            }
+            let step = operation.step_or_spin(inner, key);
+            match &step {
+                Step::Done(output) => inner.note_taken(output.nbytes()),
+                _ => inner.give_turn(),
+            }
             // Some may be accepted before one that is refused; who waits flushes itself.
             let may_have_sent =
                 operation.sends() && matches!(step, Step::Done(_) | Step::SendFailed(_));
@@ -111,6 +119,8 @@ impl Awaitable {
         }
         match step {
             Step::Done(output) => self.finish(py, output).map(|()| None),
+            // What a task takes for a wish to go on when all others had their turn.
+            Step::Yield => Ok(Some(py.None().into_bound(py))),
             Step::Wait(side) => self.suspend(py, side).map(Some),
             Step::Full(_) => self.suspend(py, Side::Send).map(Some),
             failed => {

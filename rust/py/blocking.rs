@@ -34,7 +34,7 @@ pub(super) fn run(
     let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
     loop {
         let (step, has_changed) = shared.with(py, |inner| {
-            let step = operation.step(inner, key);
+            let step = operation.step_or_spin(inner, key);
             inner.context.flush();
             let must_wait = matches!(step, Step::Wait(_) | Step::Full(_));
             if let (Some(bells), true) = (&mut inner.bells, must_wait) {

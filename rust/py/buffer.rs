@@ -175,6 +175,8 @@ impl Filling for FillingBytes {
 impl Buffer for PyFrame {
     type Filling = FillingBytes;
 
+    const HOLDS_SLOTS: bool = true;
+
     #[inline]
     fn copy_from(bytes: &[u8]) -> Result<Self, OutOfMemory> {
         let mut filling = FillingBytes::new(bytes.len())?;

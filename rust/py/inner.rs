@@ -9,6 +9,10 @@ use super::waiters::{Side, Ticket, Waiters};
 use crate::context::Context;
 use crate::socket::SocketKey;
 
+/// What may be taken without suspending before the loop has its turn: about 1 ms.
+const MAX_TAKEN: u32 = 2048;
+const MAX_TAKEN_BYTES: usize = 4 << 20;
+
 pub(super) struct Inner {
     pub(super) context: Context<PyFrame>,
     pub(super) waiters: Waiters,
@@ -18,6 +22,8 @@ pub(super) struct Inner {
     pub(super) bells: Option<Bells>,
     /// How often those who waited were looked for.
     num_rounds: u64,
+    /// Messages taken since the loop had its turn, and their bytes.
+    taken: (u32, usize),
     to_wake: Vec<Py<PyAny>>,
     woken: Vec<SocketKey>,
 }
@@ -31,6 +37,7 @@ impl Inner {
             is_closed: false,
             bells,
             num_rounds: 0,
+            taken: (0, 0),
             to_wake: Vec::new(),
             woken: Vec::new(),
         }
@@ -45,6 +52,25 @@ impl Inner {
             return true;
         }
         self.attached.as_mut().is_some_and(Attached::trusts_schedule)
+    }
+
+    /// Count a message that was taken at once.
+    #[inline]
+    pub(super) fn note_taken(&mut self, nbytes: usize) {
+        self.taken.0 += 1;
+        self.taken.1 += nbytes;
+    }
+
+    /// Whether a task that goes on taking would keep others from their turn.
+    #[inline]
+    pub(super) fn owes_turn(&self) -> bool {
+        self.taken.0 >= MAX_TAKEN || self.taken.1 >= MAX_TAKEN_BYTES
+    }
+
+    /// Note that the loop has its turn.
+    #[inline]
+    pub(super) fn give_turn(&mut self) {
+        self.taken = (0, 0);
     }
 
     /// The round in which a waiter finds that it must wait.

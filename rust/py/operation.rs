@@ -62,6 +62,8 @@ pub(super) struct Taking {
 /// How one try went.
 pub(super) enum Step {
     Done(Output),
+    /// Others have their turn first.
+    Yield,
     Wait(Side),
     /// As `Wait`, with what a call that does not wait reports.
     Full(SendFault),
@@ -86,6 +88,18 @@ pub(super) enum Output {
 }
 
 impl Output {
+    /// Payload bytes in it.
+    #[inline]
+    pub(super) fn nbytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) | Self::Lease(frame) => frame.as_ref().len(),
+            Self::Frames(frames) | Self::Leases(frames) => {
+                frames.iter().map(|frame| frame.as_ref().len()).sum()
+            }
+            Self::Nothing | Self::Object(_) | Self::Event(_) => 0,
+        }
+    }
+
     #[inline]
     pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
@@ -111,6 +125,31 @@ impl Operation {
     /// Whether it gives messages to the socket.
     pub(super) fn sends(&self) -> bool {
         matches!(self, Self::Send(_) | Self::SendMany(_) | Self::SendUrgent(_))
+    }
+
+    /// Whether it takes messages from the socket.
+    #[inline]
+    pub(super) fn receives(&self) -> bool {
+        matches!(
+            self,
+            Self::Recv
+                | Self::RecvLease
+                | Self::RecvMultipart
+                | Self::RecvMultipartLease
+                | Self::RecvMany(_)
+                | Self::NextBatch(_)
+        )
+    }
+
+    /// Try it, and if it has to wait for a message, look for one as long as is allowed.
+    #[inline]
+    pub(super) fn step_or_spin(&mut self, inner: &mut Inner, key: SocketKey) -> Step {
+        match self.step(inner, key) {
+            Step::Wait(Side::Recv) if self.receives() && inner.context.spin(key) => {
+                self.step(inner, key)
+            }
+            step => step,
+        }
     }
 
     /// Try it once.
@@ -295,7 +334,7 @@ impl Step {
             Self::TopicFailed(fault) => error::from_topic(py, fault),
             Self::Stopped => PyStopAsyncIteration::new_err(()),
             Self::Unwatched => error::closed(py, "monitor"),
-            Self::Done(_) | Self::Wait(_) | Self::Reused => {
+            Self::Done(_) | Self::Yield | Self::Wait(_) | Self::Reused => {
                 pyo3::exceptions::PyRuntimeError::new_err("awaitable was awaited already")
             }
         }

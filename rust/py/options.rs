@@ -43,6 +43,9 @@ impl<'py> FromPyObject<'_, 'py> for Size {
     }
 }
 
+/// Read for whoever leaves the mode at its default.
+const MODE_VARIABLE: &str = "BUSDUCT_SHM";
+
 /// The keywords of `Context` that tell of shared memory.
 pub(super) struct ShmKeywords<'a> {
     pub(super) mode: &'a str,
@@ -58,14 +61,26 @@ impl ShmKeywords<'_> {
     ///
     /// ConfigError for what is no mode, or a negative time.
     pub(super) fn read(self, py: Python<'_>) -> PyResult<ShmOptions> {
-        let unknown = || error::config(py, &format!("shm is {:?}, which is no mode", self.mode));
         let negative = || error::config(py, "spin_us must be at least 0");
         Ok(ShmOptions {
-            mode: ShmMode::parse(self.mode).ok_or_else(unknown)?,
+            mode: self.mode(py)?,
             max_bytes: self.max_bytes.0.unwrap_or(0),
             ring_bytes: self.ring_bytes.0.unwrap_or(0),
             spin: Duration::from_micros(self.spin_us.0.ok_or_else(negative)? as u64),
         })
+    }
+
+    /// The mode as it is given, or where that is the default, as the environment says.
+    fn mode(&self, py: Python<'_>) -> PyResult<ShmMode> {
+        let asked = ShmMode::parse(self.mode).ok_or_else(|| {
+            error::config(py, &format!("shm is {:?}, which is no mode", self.mode))
+        })?;
+        let Some(word) = std::env::var_os(MODE_VARIABLE).filter(|_| asked == ShmMode::Auto) else {
+            return Ok(asked);
+        };
+        let unknown =
+            || error::config(py, &format!("{MODE_VARIABLE} is {word:?}, which is no mode"));
+        word.to_str().and_then(ShmMode::parse).ok_or_else(unknown)
     }
 }
 

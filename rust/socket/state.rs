@@ -126,6 +126,11 @@ impl<B: Buffer> Socket<B> {
         self.options.on_full(self.kind) == OnFull::Error
     }
 
+    /// Whether a message may go to several peers that read the same memory.
+    pub(crate) fn shares_payloads(&self) -> bool {
+        matches!(self.pattern, Pattern::Publish(_)) && self.rings.len() > 1 && !self.options.isolate
+    }
+
     /// Whether all that comes waits for the owner to take it.
     pub(crate) fn takes_all(&self) -> bool {
         self.is_plain_receiver && incoming(self.kind, &self.options).1 == Overflow::Wait
