@@ -62,6 +62,7 @@ bench: build ## measure beside pyzmq and others; prints the tables of README
 	$(BIN)/python benches/python/bench_round_trips.py
 	$(BIN)/python benches/python/bench_fan_out.py
 	$(BIN)/python benches/python/bench_broadcast.py
+	$(BIN)/python benches/python/bench_idle.py
 	$(BIN)/python benches/python/bench_memory.py
 	cargo bench --quiet
 
@@ -69,6 +70,8 @@ bench-shm: build ## measure shared memory beside its peers; prints its targets
 	$(BIN)/python benches/python/bench_shm.py
 	$(BIN)/python benches/python/bench_round_trips.py --roles ping --sizes 32
 	$(BIN)/python benches/python/bench_broadcast.py
+	$(BIN)/python benches/python/bench_idle.py
+	$(BIN)/python benches/python/bench_memory.py
 
 fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust/fuzz/corpus && for corpus in *.hex; do $(PYTHON) ../../../tools/fuzz_corpus.py unpack $$corpus $${corpus%.hex} || exit 1; done

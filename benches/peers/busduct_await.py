@@ -4,6 +4,7 @@ from typing import Any
 
 from driver import Task, main, report_rate, skip, touch
 from fan_out import END, Publishing
+from idle import greet_with, wait_with
 from round_trips import ask_with, one_at_a_time, report
 
 from busduct.transport import (
@@ -105,6 +106,22 @@ class Peer:
             sock.bind(task.endpoint)
             while True:
                 await sock.send(await sock.recv())
+
+    async def idle(self, task: Task) -> None:
+        """Wait on PAIR sockets and tell what that costs."""
+        async with Context(**self._options) as ctx:
+            sockets = [ctx.socket(PAIR, linger=0.0) for _ in range(task.num_pairs)]
+            for index, sock in enumerate(sockets):
+                sock.bind(f"{task.endpoint}{index}")
+            await wait_with(task, [sock.recv for sock in sockets])
+
+    async def greet(self, task: Task) -> None:
+        """Connect PAIR sockets, say who we are, and wait."""
+        async with Context(**self._options) as ctx:
+            sockets = [ctx.socket(PAIR) for _ in range(task.num_pairs)]
+            for index, sock in enumerate(sockets):
+                sock.connect(f"{task.endpoint}{index}")
+            await greet_with([(sock.send, sock.recv) for sock in sockets])
 
     async def publish(self, task: Task) -> Publishing:
         """Publish one by one, at the pace of the slowest."""

@@ -13,6 +13,8 @@ A peer's file holds one class with some of these methods and calls `main` with i
   sockets that have only each other; `ask` (DEALER) and `request` (REQ) do it with those
   patterns;
 - `pong`, `answer` (ROUTER) and `reply` (REP) bind and echo until they are ended;
+- `idle` binds `task.num_pairs` sockets and `greet` connects as many, each to wait for
+  messages that do not come (see idle.py);
 - `publish` and `subscribe` are what the role `fan_out` runs (see fan_out.py).
 
 Methods may be coroutines, which run on uvloop. The receiving, the asking and `fan_out`
@@ -33,7 +35,7 @@ import uvloop
 
 ROLES = (
     *("send", "send_loan", "receive", "receive_view"),
-    *("ping", "pong", "ask", "answer", "request", "reply", "fan_out"),
+    *("ping", "pong", "ask", "answer", "request", "reply", "fan_out", "idle", "greet"),
 )
 
 
@@ -47,6 +49,7 @@ class Task:
     payload: bytes = field(repr=False)
     num_subscribers: int = 0
     batch: int = 0
+    num_pairs: int = 0
     rank: int = 0
 
     @property
@@ -151,6 +154,7 @@ def main(peer: Any) -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("num_subscribers", type=int, nargs="?", default=0)
     parser.add_argument("--batch", type=int, default=0, help="0: as it likes")
+    parser.add_argument("--num-pairs", type=int, default=0, help="of the idle")
     arguments = vars(parser.parse_args())
     role = arguments.pop("role")
     payload = random.Random(arguments["nbytes"]).randbytes(arguments["nbytes"])

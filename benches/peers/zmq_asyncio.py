@@ -6,6 +6,7 @@ import zmq
 import zmq.asyncio
 from driver import Task, main, report_rate
 from fan_out import END, Publishing
+from idle import greet_with, wait_with
 from round_trips import ask_with, one_at_a_time, report
 
 
@@ -42,6 +43,23 @@ class Peer:
                 for _ in range(chunk):
                     await rx.recv()
             report_rate(meter)
+
+    async def idle(self, task: Task) -> None:
+        """Wait on PAIR sockets and tell what that costs."""
+        ctx = zmq.asyncio.Context()
+        sockets = [ctx.socket(zmq.PAIR) for _ in range(task.num_pairs)]
+        for index, sock in enumerate(sockets):
+            sock.bind(f"{task.endpoint}{index}")
+        await wait_with(task, [sock.recv for sock in sockets])
+        ctx.destroy(linger=0)
+
+    async def greet(self, task: Task) -> None:
+        """Connect PAIR sockets, say who we are, and wait."""
+        ctx = zmq.asyncio.Context()
+        sockets = [ctx.socket(zmq.PAIR) for _ in range(task.num_pairs)]
+        for index, sock in enumerate(sockets):
+            sock.connect(f"{task.endpoint}{index}")
+        await greet_with([(sock.send, sock.recv) for sock in sockets])
 
     async def publish(self, task: Task) -> Publishing:
         """Publish one by one, at the pace of the slowest."""

@@ -1,12 +1,13 @@
-"""Memory held for a reader that never reads, and CPU time of idle sockets.
+"""Memory held for a reader that never reads, and for a context with many peers.
 
 Each case is a process of its own, with a partner process at the other end.
 
-    python benches/python/bench_memory.py [--runs 3] [--seconds 10] [--json FILE]
+    python benches/python/bench_memory.py [--runs 3] [--count 64] [--json FILE]
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import statistics
 import subprocess
@@ -14,19 +15,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import zmq
 import zmq.asyncio
-from rich.console import Console
-from rich.table import Table
 
 from busduct.errors import FullError
 from busduct.transport import PULL, PUSH, Context
+from tables import markdown
 
 HWM_BYTES = 64 << 20
-NUM_IDLE = 8
+NUM_PEERS = 64
 MIB = 1 << 20
 PAGE_NBYTES = 4096
 BODIES = (1 << 10, 64 << 10, MIB)
@@ -78,7 +79,7 @@ def stalled_pyzmq(endpoint: str, nbytes: int) -> None:
         fill(lambda message: tx.send(message, zmq.DONTWAIT), zmq.Again, nbytes)
 
 
-def unread_busduct(endpoint: str) -> None:
+def unread_busduct(endpoint: str, _: int) -> None:
     """Accept a connection and then do nothing."""
     with Context() as ctx:
         rx = ctx.socket(PULL)
@@ -88,7 +89,7 @@ def unread_busduct(endpoint: str) -> None:
         sys.stdin.read()
 
 
-def unread_pyzmq(endpoint: str) -> None:
+def unread_pyzmq(endpoint: str, _: int) -> None:
     """Bind and read nothing; libzmq's thread takes one message."""
     with zmq.Context() as ctx, ctx.socket(zmq.PULL) as rx:
         rx.rcvhwm, rx.linger = 1, 0
@@ -96,63 +97,104 @@ def unread_pyzmq(endpoint: str) -> None:
         sys.stdin.read()
 
 
-async def idle_busduct(endpoint: str, seconds: float) -> None:
-    """Wait in `recv` on eight sockets, each with a peer."""
+async def crowd_busduct(endpoint: str, count: int) -> None:
+    """Bind one socket for many peers, and send each of them a large message."""
     async with Context() as ctx:
-        sockets = [ctx.socket(PULL) for _ in range(NUM_IDLE)]
-        for index, sock in enumerate(sockets):
-            sock.bind(f"{endpoint}{index}")
-        await report_idle([sock.recv for sock in sockets], seconds)
+        tx = ctx.socket(PUSH, linger=0.0)
+        events = tx.monitor()
+        tx.bind(endpoint)
+        before = Footprint.taken()
+        while tx.statistics().num_peers < count:
+            await anext(events)
+        connected = Footprint.taken()
+        for _ in range(count):
+            await tx.send(bytes(MIB))
+        print_growth(before, connected, Footprint.taken())
 
 
-async def idle_pyzmq(endpoint: str, seconds: float) -> None:
+async def crowd_pyzmq(endpoint: str, count: int) -> None:
     """Do the same with `zmq.asyncio`."""
+    with zmq.asyncio.Context() as ctx, ctx.socket(zmq.PUSH) as tx:
+        tx.linger = 0
+        monitor = tx.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        tx.bind(endpoint)
+        before = Footprint.taken()
+        for _ in range(count):
+            await monitor.recv_multipart()
+        connected = Footprint.taken()
+        for _ in range(count):
+            await tx.send(bytes(MIB))
+        print_growth(before, connected, Footprint.taken())
+        tx.disable_monitor()
+
+
+async def join_busduct(endpoint: str, count: int) -> None:
+    """Connect from so many contexts, and take what comes."""
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = []
+        for _ in range(count):
+            ctx = await stack.enter_async_context(Context())
+            sockets.append(ctx.socket(PULL))
+            sockets[-1].connect(endpoint)
+        await asyncio.gather(*(take_all(sock.recv) for sock in sockets))
+
+
+async def join_pyzmq(endpoint: str, count: int) -> None:
+    """Connect as many sockets, of one context, for each has a thread."""
     with zmq.asyncio.Context() as ctx:
-        sockets = [ctx.socket(zmq.PULL) for _ in range(NUM_IDLE)]
-        for index, sock in enumerate(sockets):
-            sock.bind(f"{endpoint}{index}")
-        await report_idle([sock.recv for sock in sockets], seconds)
+        sockets = [ctx.socket(zmq.PULL) for _ in range(count)]
         for sock in sockets:
-            sock.close()
+            sock.connect(endpoint)
+        await asyncio.gather(*(take_all(sock.recv) for sock in sockets))
 
 
-async def report_idle(receivers: list[Callable[[], Any]], seconds: float) -> None:
-    """Take one message of each, then print the CPU time of the wait for the next."""
-    for recv in receivers:
+async def take_all(recv: Callable[[], Any]) -> None:
+    """Receive without end."""
+    while True:
         await recv()
-    waiting = [asyncio.ensure_future(recv()) for recv in receivers]
-    start = time.process_time()
-    await asyncio.sleep(seconds)
-    share = (time.process_time() - start) / seconds
-    print(json.dumps({"share": share}), flush=True)
-    for task in waiting:
-        task.cancel()
-    await asyncio.wait(waiting)
 
 
-def greet_busduct(endpoint: str) -> None:
-    """Connect eight sockets, send one message on each, and stay."""
-    with Context() as ctx:
-        for index in range(NUM_IDLE):
-            tx = ctx.socket(PUSH)
-            tx.connect(f"{endpoint}{index}")
-            tx.send_blocking(b"here")
-            while tx.statistics().num_send_queued:
-                ctx.run_once(1.0)
-        sys.stdin.read()
+@dataclass(frozen=True)
+class Footprint:
+    """What a process has in memory, in bytes.
+
+    Pages of shared memory are counted once, however often they are mapped; what is
+    mapped writable is its own, but for a page a peer.
+    """
+
+    private: int
+    shared_writable: int
+    shared_readable: int
+    num_shared: int
+
+    @classmethod
+    def taken(cls) -> "Footprint":
+        """Measure this process."""
+        status = Path("/proc/self/status").read_text()
+        private = int(status.partition("RssAnon:")[2].split()[0]) << 10
+        sizes: dict[str, int] = {}
+        writable = set()
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            span, access, offset, _, inode, *path = line.split(maxsplit=5)
+            if not path or not path[0].startswith("/memfd:busduct"):
+                continue
+            begin, end = (int(address, 16) for address in span.split("-"))
+            sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - begin)
+            if "w" in access:
+                writable.add(inode)
+        shared_writable = sum(sizes[inode] for inode in writable)
+        shared_readable = sum(sizes.values()) - shared_writable
+        return cls(private, shared_writable, shared_readable, len(sizes))
 
 
-def greet_pyzmq(endpoint: str) -> None:
-    """Do the same with pyzmq."""
-    with zmq.Context() as ctx:
-        sockets = [ctx.socket(zmq.PUSH) for _ in range(NUM_IDLE)]
-        for index, sock in enumerate(sockets):
-            sock.linger = 0
-            sock.connect(f"{endpoint}{index}")
-            sock.send(b"here")
-        sys.stdin.read()
-        for sock in sockets:
-            sock.close()
+def print_growth(before: Footprint, *stages: Footprint) -> None:
+    """Print by how much each stage exceeds what there was."""
+    found = {
+        f"{stage}_{name}": value - getattr(before, name)
+        for stage, footprint in zip(("connected", "sent"), stages, strict=True)
+        for name, value in asdict(footprint).items()
+    }
+    print(json.dumps(found), flush=True)
 
 
 def run_case(case: str, peer: str, argument: float) -> dict[str, float]:
@@ -161,12 +203,13 @@ def run_case(case: str, peer: str, argument: float) -> dict[str, float]:
     Raises:
         subprocess.SubprocessError: It failed or took over a minute.
     """
-    partner_case = {"stalled": "unread", "idle": "greet"}[case]
+    partner_case = {"stalled": "unread", "crowd": "join"}[case]
     with tempfile.TemporaryDirectory(prefix="bd-") as directory:
         program = [sys.executable, __file__, "--child"]
         endpoint = f"ipc://{directory}/a"
         partner = subprocess.Popen(
-            [*program, f"{partner_case}_{peer}", endpoint], stdin=subprocess.PIPE
+            [*program, f"{partner_case}_{peer}", endpoint, str(argument)],
+            stdin=subprocess.PIPE,
         )
         try:
             measured = subprocess.run(
@@ -182,36 +225,36 @@ def run_case(case: str, peer: str, argument: float) -> dict[str, float]:
     return result
 
 
-def run_child(name: str, endpoint: str, *arguments: str) -> None:
+def run_child(name: str, endpoint: str, argument: str) -> None:
     """Be one process of a case."""
     function = globals()[name]
-    if name.startswith("idle"):
-        asyncio.run(function(endpoint, float(arguments[0])))
+    if asyncio.iscoroutinefunction(function):
+        asyncio.run(function(endpoint, int(argument)))
     else:
-        function(endpoint, *(int(float(argument)) for argument in arguments))
+        function(endpoint, int(argument))
 
 
 def main() -> None:
     """Run every case and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of idleness")
+    parser.add_argument("--count", type=int, default=NUM_PEERS, help="of peers")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         run_child(*options.child)
         return
-    cases = [*stalled_cases(options.runs), *idle_cases(options.seconds)]
+    cases = [*stalled_cases(options.runs), *crowd_cases(options.count)]
     if options.json:
         options.json.write_text(json.dumps(cases, indent=2) + "\n")
 
 
 def stalled_cases(runs: int) -> list[dict[str, Any]]:
     """Measure and print the growth of a sender whose reader never reads."""
-    table = Table(title="sender's growth at a stalled reader, mark 64 MiB, median")
-    for heading in ("bytes a message", "peer", "accepted", "grown, MiB", "of the mark"):
-        table.add_column(heading, justify="right")
+    print("\n### sender's growth at a stalled reader, mark 64 MiB, median\n")
+    headings = ("bytes a message", "peer", "accepted", "grown, MiB", "of the mark")
+    rows = []
     cases = []
     for nbytes in BODIES:
         for peer in ("busduct", "pyzmq"):
@@ -221,23 +264,25 @@ def stalled_cases(runs: int) -> list[dict[str, Any]]:
             share = grown / HWM_BYTES
             verdict = f"{share:.0%}" + (" (over 110%)" if share > UNREAD_LIMIT else "")
             row = (f"{nbytes:,}", peer, f"{accepted:,.0f}", f"{grown / MIB:.1f}")
-            table.add_row(*row, verdict)
+            rows.append([*row, verdict])
             cases.append({"id": f"stalled/{peer}/{nbytes}", "runs": results})
-    Console().print(table)
+    print(markdown(headings, rows))
     return cases
 
 
-def idle_cases(seconds: float) -> list[dict[str, Any]]:
-    """Measure and print what eight idle sockets cost."""
-    table = Table(title=f"{NUM_IDLE} idle connected sockets, {seconds:.0f} s")
-    table.add_column("peer")
-    table.add_column("share of a core", justify="right")
-    cases = []
+def crowd_cases(count: int) -> list[dict[str, Any]]:
+    """Measure and print what a context with many peers has in memory."""
+    print(f"\n### one PUSH with {count} peers, growth in MiB\n")
+    headings = ("peer", "when", "private", "shared, own", "shared, theirs", "segments")
+    rows, cases = [], []
     for peer in ("busduct", "pyzmq"):
-        result = run_case("idle", peer, seconds)
-        table.add_row(peer, f"{result['share']:.3%}")
-        cases.append({"id": f"idle/{peer}/{NUM_IDLE}", "runs": [result]})
-    Console().print(table)
+        result = run_case("crowd", peer, count)
+        for stage, when in (("connected", "connected"), ("sent", "1 MiB sent to each")):
+            names = ("private", "shared_writable", "shared_readable")
+            figures = [f"{result[f'{stage}_{name}'] / MIB:.1f}" for name in names]
+            rows.append([peer, when, *figures, str(result[f"{stage}_num_shared"])])
+        cases.append({"id": f"crowd/{peer}/{count}", "runs": [result]})
+    print(markdown(headings, rows))
     return cases
 
 

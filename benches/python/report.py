@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Measure:
     unit: str
     more_is_better: bool = True
     rivals: tuple[str, ...] = RIVALS
+    column: Callable[[int], str] = size
 
 
 def parser(
@@ -89,16 +90,17 @@ def make_table(
     sizes = [n for n in options.sizes if any(k[::2] == (name, n) for k in results)]
     present = [peer for peer in measure.rivals if any(k[1] == peer for k in results)]
     against = "x best of pyzmq" if measure.rivals == RIVALS else "x best rival"
-    headings = ["peer"]
+    headings, rows = ["peer"], []
     for nbytes in sizes:
-        headings += [f"{size(nbytes)}, {measure.unit}", against]
-    rows = []
+        headings.append(f"{measure.column(nbytes)}, {measure.unit}")
+        headings += [against] if measure.rivals else []
     for peer in options.peers:
         runs = [results.get((name, peer, nbytes)) for nbytes in sizes]
-        if any(runs):
-            ratios = [ratio(results, name, measure, peer, n) for n in sizes]
-            pairs = zip(map(summary, runs), ratios, strict=True)
-            rows.append([peer, *(cell for pair in pairs for cell in pair)])
+        row = [peer]
+        for nbytes, values in zip(sizes, runs, strict=True):
+            row.append(summary(values))
+            row += [ratio(results, name, measure, peer, nbytes)] * bool(measure.rivals)
+        rows += [row] if any(runs) else []
     if not rows:
         return ""
     rivals = f"\n\nRivals: {', '.join(present)}." if present else ""

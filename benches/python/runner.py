@@ -105,6 +105,7 @@ def run_pair(
     seconds: float,
     *,
     batch: int = 0,
+    num_pairs: int = 0,
     endpoint: str | None = None,
 ) -> Figures:
     """Measure one role of a peer, with another process of it in the other role.
@@ -116,19 +117,18 @@ def run_pair(
         nbytes: Of each message.
         seconds: Of measuring.
         batch: Messages in a batch, for peers that have batches; 0 for their own choice.
+        num_pairs: Of sockets that idle, for that role.
         endpoint: None for an ipc endpoint of its own.
 
     Raises:
         SkippedError: One of the two says that it cannot.
         subprocess.SubprocessError: One of the two failed, or they took too long.
     """
-    if endpoint is None:
-        with fresh_endpoint() as found:
-            return run_pair(
-                peer, measuring, other, nbytes, seconds, batch=batch, endpoint=found
-            )
-    task = (endpoint, nbytes, seconds, "--batch", batch)
-    return run_both(command(peer, measuring, *task), command(peer, other, *task))
+    options = ("--batch", batch, "--num-pairs", num_pairs)
+    with contextlib.ExitStack() as stack:
+        place = endpoint or stack.enter_context(fresh_endpoint())
+        task = (place, nbytes, seconds, *options)
+        return run_both(command(peer, measuring, *task), command(peer, other, *task))
 
 
 def run_fan_out(peer: str, nbytes: int, seconds: float, count: int) -> float:
