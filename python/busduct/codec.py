@@ -5,8 +5,8 @@ one written for it works here, and `MessageCodec` works there.
 """
 
 import re
-from collections.abc import Callable
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 
@@ -16,8 +16,10 @@ from busduct.errors import (
     MalformedFrameError,
     RemoteProtocolError,
 )
+from busduct.tensors._fields import check_hint, is_tensor_type
+from busduct.tensors._hooks import Inbox, Outbox, TensorHooks
 
-__all__ = ["Buffer", "Codec", "MessageCodec"]
+__all__ = ["Buffer", "Codec", "MessageCodec", "PartsCodec"]
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -45,6 +47,23 @@ class Codec(Protocol[T]):
         ...
 
 
+class PartsCodec(Codec[T], Protocol[T]):
+    """What a codec has besides, to send arrays as parts of their own."""
+
+    @property
+    def holds_tensors(self) -> bool:
+        """Whether there may be any."""
+        ...
+
+    def encode_parts(self, item: T, loan: Callable[[int], Any]) -> list[Any]:
+        """Return the parts of a message; `loan` lends memory to fill and send."""
+        ...
+
+    def decode_parts(self, parts: Sequence[Any], *, copy: bool = False) -> T:
+        """Return the message of the parts, as views of them or as copies."""
+        ...
+
+
 class MessageCodec(Generic[T]):
     """Encode and decode the messages of one type as msgpack.
 
@@ -53,18 +72,24 @@ class MessageCodec(Generic[T]):
     typed `memoryview` are views of the payload, which they keep alive; `bytes` fields
     are copies.
 
+    Fields typed `numpy.ndarray`, `busduct.tensors.Tensor`, `torch.Tensor` and
+    `jax.Array` hold arrays (docs/tensors.md): `encode_parts` puts those from 512 bytes
+    on into parts of their own, `encode` puts all into the payload.
+
     A message is encoded into bytes of its own: what is sent is held until it has gone,
     so that a buffer for many messages would have to be copied once more.
 
     Args:
         message_type: Any type that msgspec knows; a `Struct`, a union of tagged ones.
         topic: The topic of every message, or what gives the topic of one.
-        max_message_bytes: Payloads over it are refused, both ways.
+        max_message_bytes: Payloads over it are refused, both ways; the other parts are
+            the socket's to bound.
         enc_hook: As of `msgspec.msgpack.Encoder`, for types that it does not know.
         dec_hook: As of `msgspec.msgpack.Decoder`.
 
     Raises:
-        ConfigError: A limit below 1, or a type that holds `msgspec.msgpack.Ext`.
+        ConfigError: A limit below 1, a type that holds `msgspec.msgpack.Ext`, or one
+            of an array that cannot be checked.
     """
 
     def __init__(
@@ -79,9 +104,17 @@ class MessageCodec(Generic[T]):
         if max_message_bytes < 1:
             msg = f"max_message_bytes is {max_message_bytes}; it is at least 1"
             raise ConfigError(msg)
-        if _holds_extensions(message_type):
+        nodes = list(_nodes_of(message_type))
+        if any(isinstance(node, msgspec.inspect.ExtType) for node in nodes):
             msg = f"{message_type} holds an extension type, which could be anything"
             raise ConfigError(msg)
+        self._hooks: TensorHooks | None = None
+        if any(_is_tensor(node) for node in nodes):
+            check_hint(message_type)
+            for hint in _hints_of(nodes):
+                check_hint(hint)
+            self._hooks = TensorHooks(enc_hook, dec_hook)
+            enc_hook, dec_hook = self._hooks.encode, self._hooks.decode
         self._encoder = msgspec.msgpack.Encoder(enc_hook=enc_hook)
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(
             message_type, strict=True, dec_hook=dec_hook, ext_hook=_refuse_extension
@@ -91,12 +124,18 @@ class MessageCodec(Generic[T]):
         self._topic_of = topic if callable(topic) else None
         self._topic = b"" if callable(topic) else _as_bytes(topic)
 
+    @property
+    def holds_tensors(self) -> bool:
+        """Whether messages of the type may have arrays."""
+        return self._hooks is not None
+
     def encode(self, item: T) -> tuple[bytes, bytes]:
         """Return the topic and the payload of a message.
 
         Raises:
             FrameTooLargeError: The payload is over `max_message_bytes`.
-            TypeError: A value that msgpack cannot hold.
+            TypeError: A value that msgpack cannot hold; an array on a device, or of a
+                type that is not in `busduct.tensors.DTYPES`.
         """
         payload = self._encoder.encode(item)
         if len(payload) > self._max_message_bytes:
@@ -104,6 +143,52 @@ class MessageCodec(Generic[T]):
         if self._topic_of is None:
             return self._topic, payload
         return _as_bytes(self._topic_of(item)), payload
+
+    def encode_parts(self, item: T, loan: Callable[[int], Any]) -> list[Any]:
+        """Return the payload, and the arrays as further parts, each copied once.
+
+        What is a `Tensor` over a loan, a lease or bytes is not copied.
+
+        Args:
+            item: The message.
+            loan: Lends memory of so many bytes, such as `Socket.loan`.
+
+        Raises:
+            FrameTooLargeError: The payload is over `max_message_bytes`.
+            TypeError: As of `encode`.
+        """
+        if self._hooks is None:
+            return [self.encode(item)[1]]
+        current = self._hooks.current
+        before, current.outbox = current.outbox, Outbox(loan)
+        try:
+            payload = self.encode(item)[1]
+            return [payload, *current.outbox.parts]
+        finally:
+            current.outbox = before
+
+    def decode_parts(self, parts: Sequence[Any], *, copy: bool = False) -> T:
+        """Return the message of a payload and the parts that follow it.
+
+        Args:
+            parts: Buffers; leases among them live as long as an array that is a view.
+            copy: Give arrays memory of their own, and let go of the parts.
+
+        Raises:
+            FrameTooLargeError: As of `decode`.
+            MalformedFrameError: As of `decode`.
+            RemoteProtocolError: As of `decode`; an array does not fit its field, or its
+                part.
+        """
+        payload = parts[0] if type(parts[0]) is bytes else parts[0].tobytes()
+        if self._hooks is None:
+            return self.decode(payload)
+        current = self._hooks.current
+        before, current.inbox = current.inbox, Inbox(parts[1:], copy=copy)
+        try:
+            return self.decode(payload)
+        finally:
+            current.inbox = before
 
     def decode(self, payload: Buffer) -> T:
         """Return the message of a payload.
@@ -153,8 +238,20 @@ def _refuse_extension(code: int, _data: memoryview) -> NoReturn:
     raise RemoteProtocolError(msg)
 
 
-def _holds_extensions(message_type: Any) -> bool:
-    """Tell whether a type has `Ext` anywhere in it; types may refer to themselves."""
+def _is_tensor(node: Any) -> bool:
+    return isinstance(node, msgspec.inspect.CustomType) and is_tensor_type(node.cls)
+
+
+def _hints_of(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Yield the types of fields as they were written: `inspect` tells only classes."""
+    for node in nodes:
+        owner = getattr(node, "cls", None)
+        if owner is not None and not _is_tensor(node):
+            yield from get_type_hints(owner).values()
+
+
+def _nodes_of(message_type: Any) -> Iterator[Any]:
+    """Yield what a type is made of; types may refer to themselves."""
     seen: set[int] = set()
     nodes: list[Any] = [msgspec.inspect.type_info(message_type)]
     while nodes:
@@ -162,10 +259,8 @@ def _holds_extensions(message_type: Any) -> bool:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, msgspec.inspect.ExtType):
-            return True
+        yield node
         if isinstance(node, tuple | list):
             nodes.extend(node)
         elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field):
             nodes.extend(getattr(node, name) for name in node.__struct_fields__)
-    return False
