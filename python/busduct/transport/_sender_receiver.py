@@ -1,16 +1,19 @@
 """Put a codec on a socket: the SenderTransport and ReceiverTransport of callers."""
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from busduct._backend import load_backend
-from busduct.codec import Codec
+from busduct.codec import Codec, PartsCodec
 from busduct.errors import (
     ClosedError,
     LocalProtocolError,
     MalformedFrameError,
 )
+from busduct.tensors import Tensor
+from busduct.transport._parts import drop_frames, parts_codec_of
 
 if TYPE_CHECKING:
     from busduct._core import Socket
@@ -66,6 +69,9 @@ class ReceiverTransport(Protocol[ReceivedT_co]):
 class Sender(Generic[T]):
     """Send typed messages over a PUSH, DEALER or PAIR socket, which it closes.
 
+    Arrays go as parts of their own where the codec says so, through shared memory where
+    the connection does: copied once, or not at all from `loan_tensor`.
+
     Args:
         socket: Bound or connected by the caller, who also chose its marks.
         codec: Makes the payloads; its topics are not sent.
@@ -78,23 +84,51 @@ class Sender(Generic[T]):
         _require_kind(socket, _SENDING_KINDS, "send to PUSH, DEALER and PAIR")
         self._socket = socket
         self._codec = codec
+        self._parts_codec = parts_codec_of(codec)
 
     def send(self, data: T) -> None:
         """Accept a message at once.
 
         Raises:
+            BufferError: A loan of which views are still held.
             ClosedError: This side is closed.
             FrameTooLargeError: Over a limit of the codec or of the socket.
             FullError: No room, and nothing was accepted; `asend` waits for it.
+            TypeError: What the codec cannot encode.
         """
-        self._socket.send_nowait(self._codec.encode(data)[1])
+        if self._parts_codec is None:
+            self._socket.send_nowait(self._codec.encode(data)[1])
+        else:
+            parts = self._parts_codec.encode_parts(data, self._socket.loan)
+            self._socket.send_multipart_nowait(parts)
 
     async def asend(self, data: T) -> None:
         """Accept a message, waiting for room; raises as `send`, but `FullError`.
 
-        Cancelled while it waits: nothing was accepted.
+        Cancelled while it waits: nothing was accepted, and a loan is gone.
         """
-        await self._socket.send(self._codec.encode(data)[1])
+        if self._parts_codec is None:
+            await self._socket.send(self._codec.encode(data)[1])
+        else:
+            parts = self._parts_codec.encode_parts(data, self._socket.loan)
+            await self._socket.send_multipart(parts)
+
+    def loan_tensor(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        """Lend a tensor to be filled in place and sent without a copy.
+
+        What it holds at first is undefined. ``tensor.numpy()[...] = values`` fills it;
+        no array over it may be left when it is sent.
+
+        Args:
+            dtype: A name of `busduct.tensors.DTYPES`.
+            shape: The length of each dimension.
+
+        Raises:
+            ClosedError: This side is closed.
+            ConfigError: An unknown type, or no shape.
+            MemoryError: There is none.
+        """
+        return Tensor.lend(self._socket.loan, dtype, shape)
 
     def close(self) -> None:
         """Close the socket, which goes on sending within its linger. Idempotent."""
@@ -120,18 +154,27 @@ class Receiver(Generic[T]):
     it took from the socket, and decodes each when it is taken from here. A message that
     decodes to None is skipped: it could not be told from the end.
 
+    Arrays are views of what was received, which they keep: valid whatever becomes of
+    this, the socket and the peer, read-only, and in memory of the sender's, which it
+    cannot reuse until they are gone. NB: a hostile sender could change them meanwhile.
+
     Args:
         socket: Bound or connected by the caller, who also chose its marks.
         codec: Reads the payloads.
+        copy: Copy arrays into memory of their own, which can be written.
 
     Raises:
         LocalProtocolError: A socket of another kind.
     """
 
-    def __init__(self, socket: "Socket", codec: Codec[T]) -> None:
+    def __init__(
+        self, socket: "Socket", codec: Codec[T], *, copy: bool = False
+    ) -> None:
         _require_kind(socket, _RECEIVING_KINDS, "receive from PULL, DEALER, PAIR, SUB")
         self._socket = socket
         self._codec = codec
+        self._parts_codec = parts_codec_of(codec)
+        self._copy = copy
         self._taken: deque[bytes] = deque()
         self._errors: deque[Exception] = deque(maxlen=NUM_ERRORS_KEPT)
         self._num_malformed = 0
@@ -170,6 +213,8 @@ class Receiver(Generic[T]):
         if self._socket.closed:
             self._taken.clear()
             return None
+        if self._parts_codec is not None:
+            return self._poll_parts(self._parts_codec)
         while self._taken or self._take():
             payload = self._taken.popleft()
             try:
@@ -215,6 +260,17 @@ class Receiver(Generic[T]):
                 continue
             self._taken.extend(burst)
             return bool(burst)
+
+    def _poll_parts(self, codec: PartsCodec[T]) -> T | None:
+        while (parts := self._socket.recv_multipart_lease_nowait()) is not None:
+            try:
+                item: T | None = codec.decode_parts(parts, copy=self._copy)
+            except Exception as error:
+                item = self._note(parts[0].tobytes(), error)
+                drop_frames(error)
+            if item is not None:
+                return item
+        return None
 
     def _note(self, payload: bytes, error: Exception) -> T | None:
         self._count(error)
