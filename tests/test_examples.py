@@ -49,6 +49,20 @@ def test_late_subscriber_gets_the_last_messages() -> None:
 
 
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
+def test_arrays_are_exchanged_with_another_process(
+    backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    script = str(ROOT / "examples" / "tensors.py")
+    assert output_of(script).splitlines() == [
+        "step 0: float32 (1024, 256) of 1048576 bytes, mean 0.0",
+        "step 1: float32 (1024, 256) of 1048576 bytes, mean 1.0",
+        "step 2: float32 (1024, 256) of 1048576 bytes, mean 2.0",
+        "the last one is still there: 2.0",
+    ]
+
+
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
 @pytest.mark.parametrize(
     ("name", "printed"),
     [
