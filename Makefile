@@ -68,7 +68,7 @@ bench: build ## measure beside pyzmq and others; prints the tables of README
 
 bench-shm: build ## measure shared memory beside its peers; prints its targets
 	$(BIN)/python benches/python/bench_shm.py
-	$(BIN)/python benches/python/bench_round_trips.py --roles ping --sizes 32
+	$(BIN)/python benches/python/bench_round_trips.py --roles ping --sizes 32 --pin
 	$(BIN)/python benches/python/bench_broadcast.py
 	$(BIN)/python benches/python/bench_idle.py
 	$(BIN)/python benches/python/bench_memory.py

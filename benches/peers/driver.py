@@ -24,6 +24,7 @@ print one JSON object. Who cannot do a role here calls `skip`.
 import argparse
 import inspect
 import json
+import os
 import random
 import sys
 import time
@@ -155,7 +156,10 @@ def main(peer: Any) -> None:
     parser.add_argument("num_subscribers", type=int, nargs="?", default=0)
     parser.add_argument("--batch", type=int, default=0, help="0: as it likes")
     parser.add_argument("--num-pairs", type=int, default=0, help="of the idle")
+    parser.add_argument("--core", type=int, help="to run on; any by default")
     arguments = vars(parser.parse_args())
+    if (core := arguments.pop("core")) is not None:
+        os.sched_setaffinity(0, {core})
     role = arguments.pop("role")
     payload = random.Random(arguments["nbytes"]).randbytes(arguments["nbytes"])
     task = Task(**arguments, payload=payload)

@@ -8,6 +8,7 @@ starts.
     python benches/python/bench_round_trips.py [--runs 5] [--json FILE] [--plot FILE]
 """
 
+import argparse
 import functools
 from dataclasses import dataclass
 
@@ -91,13 +92,14 @@ def main() -> None:
     parser = report.parser(__doc__, PEERS, SIZES)
     roles = [each.measuring for each in PATTERNS]
     parser.add_argument("--roles", nargs="+", choices=roles, default=roles)
+    report.add_pin(parser)
     options = report.parse(parser)
     turns = [
         runner.Turn(
             each.sockets,
             peer,
             nbytes,
-            functools.partial(measure, each, peer, nbytes, options.seconds),
+            functools.partial(measure, each, peer, nbytes, options),
         )
         for run in range(options.runs)
         for each in PATTERNS
@@ -110,10 +112,12 @@ def main() -> None:
     report.write(runner.collect(turns), MEASURES, options, targets)
 
 
-def measure(pattern: Pattern, peer: str, nbytes: int, seconds: float) -> runner.Figures:
+def measure(
+    pattern: Pattern, peer: str, nbytes: int, options: argparse.Namespace
+) -> runner.Figures:
     """Measure the round trips of one peer once."""
     roles = (pattern.measuring, pattern.other)
-    found = runner.run_pair(peer, *roles, nbytes, seconds)
+    found = runner.run_pair(peer, *roles, nbytes, options.seconds, pin=options.pin)
     return {f"{pattern.measuring}/{name}": value for name, value in found.items()}
 
 

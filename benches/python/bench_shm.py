@@ -36,7 +36,7 @@ class Work:
     batch: int = 0
     is_time: bool = False
 
-    def measure(self, peer: str, nbytes: int, seconds: float) -> float:
+    def measure(self, peer: str, nbytes: int, options: argparse.Namespace) -> float:
         """Return messages a second, or microseconds a message.
 
         Raises:
@@ -44,7 +44,9 @@ class Work:
             subprocess.SubprocessError: It failed or took too long.
         """
         roles = (self.measuring, self.other)
-        found = runner.run_pair(peer, *roles, nbytes, seconds, batch=self.batch)
+        found = runner.run_pair(
+            peer, *roles, nbytes, options.seconds, batch=self.batch, pin=options.pin
+        )
         return 1e6 / found["rate"] if self.is_time else found["rate"]
 
 
@@ -125,6 +127,7 @@ def main() -> None:
     """Run what the command line asks for and print the tables."""
     parser = report.parser(__doc__, PEERS, SIZES)
     parser.add_argument("--works", nargs="+", choices=WORKS, default=tuple(WORKS))
+    report.add_pin(parser)
     options = report.parse(parser)
     measures = {name: measure_of(name) for name in options.works}
     targets = [
@@ -150,7 +153,7 @@ def turns(options: argparse.Namespace) -> list[runner.Turn]:
             name,
             peer,
             nbytes,
-            functools.partial(measure, name, peer, nbytes, options.seconds),
+            functools.partial(measure, name, peer, nbytes, options),
         )
         for run in range(options.runs)
         for name in options.works
@@ -161,9 +164,11 @@ def turns(options: argparse.Namespace) -> list[runner.Turn]:
     ]
 
 
-def measure(name: str, peer: str, nbytes: int, seconds: float) -> runner.Figures:
+def measure(
+    name: str, peer: str, nbytes: int, options: argparse.Namespace
+) -> runner.Figures:
     """Measure a work once."""
-    return {name: WORKS[name].measure(peer, nbytes, seconds)}
+    return {name: WORKS[name].measure(peer, nbytes, options)}
 
 
 if __name__ == "__main__":

@@ -45,6 +45,13 @@ def parser(
     return found
 
 
+def add_pin(found: argparse.ArgumentParser) -> None:
+    """Offer to pin, which makes round trips steady on a machine that is else idle."""
+    found.add_argument(
+        "--pin", action="store_true", help="each process to a core of its own"
+    )
+
+
 def parse(found: argparse.ArgumentParser) -> argparse.Namespace:
     """Read the command line."""
     options = found.parse_args()

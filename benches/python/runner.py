@@ -106,6 +106,7 @@ def run_pair(
     *,
     batch: int = 0,
     num_pairs: int = 0,
+    pin: bool = False,
     endpoint: str | None = None,
 ) -> Figures:
     """Measure one role of a peer, with another process of it in the other role.
@@ -118,6 +119,7 @@ def run_pair(
         seconds: Of measuring.
         batch: Messages in a batch, for peers that have batches; 0 for their own choice.
         num_pairs: Of sockets that idle, for that role.
+        pin: Each process to a core of its own, with all threads that it starts.
         endpoint: None for an ipc endpoint of its own.
 
     Raises:
@@ -128,7 +130,12 @@ def run_pair(
     with contextlib.ExitStack() as stack:
         place = endpoint or stack.enter_context(fresh_endpoint())
         task = (place, nbytes, seconds, *options)
-        return run_both(command(peer, measuring, *task), command(peer, other, *task))
+        cores = sorted(os.sched_getaffinity(0))
+        pinned = [("--core", cores[i % len(cores)]) if pin else () for i in range(2)]
+        return run_both(
+            command(peer, measuring, *task, *pinned[0]),
+            command(peer, other, *task, *pinned[1]),
+        )
 
 
 def run_fan_out(peer: str, nbytes: int, seconds: float, count: int) -> float:
