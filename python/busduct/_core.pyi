@@ -622,8 +622,8 @@ class Batches:
 class Loan:
     """Memory that is filled in place and then sent.
 
-    Its buffer is writable, of one dimension and bytes, and in the native backend aligned
-    to 64 bytes. Once it is sent or released, every call but `release` and `released`
+    Its buffer is writable, of one dimension and bytes, and aligned to 64 bytes in the
+    native backend. Once it is sent or released, every call but `release` and `released`
     raises `ClosedError`.
 
     A `with` block releases it at its end, unless it was sent. Where an exception ends

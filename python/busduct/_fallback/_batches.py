@@ -1,6 +1,6 @@
 """What comes to a socket, in lists."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, final
 
 from busduct._fallback._reactor import Reactor
@@ -45,8 +45,10 @@ class Batches:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[list[bytes]]:
-        return Operation(self._reactor, self._take)
+    async def __anext__(self) -> list[bytes]:
+        # NB: a coroutine, as `anext` with a default asks another awaitable anew each
+        # time that it is woken (CPython 3.11).
+        return await Operation(self._reactor, self._take)
 
     def _take(self) -> list[bytes] | WaitQueue:
         try:
