@@ -98,3 +98,20 @@ impl Drop for Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_gives_all_back_that_it_took() {
+        let pool = Arc::new(Pool::new(1));
+        let number = Number { list: 0, number: 3 };
+        let share = Share::one_off(&pool, 100, number, true);
+        assert_eq!((pool.nbytes(), pool.num_segments(), pool.is_exceeded()), (100, 1, true));
+        assert_eq!((pool.num_returned(), pool.free.pop(0)), (0, None));
+        drop(share);
+        assert_eq!((pool.nbytes(), pool.num_segments(), pool.is_exceeded()), (0, 0, false));
+        assert_eq!((pool.num_returned(), pool.free.pop(0)), (1, Some(3)));
+    }
+}

@@ -13,7 +13,11 @@ const SPARED_SHIFT: u32 = 4;
 /// Whether `nbytes` can be had without driving anybody out; true where it cannot be known.
 pub(super) fn has_room(nbytes: u64) -> bool {
     let available = [system(), control_group()].into_iter().flatten().min();
-    available.is_none_or(|available| nbytes <= available - (available >> SPARED_SHIFT))
+    available.is_none_or(|available| fits(nbytes, available))
+}
+
+fn fits(nbytes: u64, available: u64) -> bool {
+    nbytes <= available - (available >> SPARED_SHIFT)
 }
 
 /// What the machine has left.
@@ -71,6 +75,12 @@ mod tests {
         assert_eq!(left(100, 90, stat), 35);
         assert_eq!(left(100, 200, stat), 0);
         assert_eq!(left(100, 10, stat), 100);
+    }
+
+    #[test]
+    fn some_is_left_to_others() {
+        assert!(fits(15, 16) && fits(0, 0));
+        assert!(!fits(16, 16));
     }
 
     #[test]

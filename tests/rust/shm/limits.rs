@@ -77,6 +77,20 @@ fn what_is_given_back_ends_a_refusal() {
 }
 
 #[test]
+fn refusals_use_no_numbers_up() {
+    alone("limits::refusals_use_no_numbers_up", || {
+        let mut arena = Arena::new(256 * MIB);
+        limit(Resource::Fsize, MIB as u64);
+        for at in 0..100 {
+            // Each less than the one before, so that each is asked for.
+            assert!(arena.take(20 * MIB - at * 4096).is_none());
+        }
+        limit(Resource::Fsize, 100 * MIB as u64);
+        assert!(arena.take(17 * MIB).is_some());
+    });
+}
+
+#[test]
 fn no_addresses_is_an_error() {
     alone("limits::no_addresses_is_an_error", || {
         limit(Resource::As, 2 << 30);

@@ -1,6 +1,6 @@
 //! Both ends of a direction, in one process.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -66,7 +66,17 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> OwnedFd {
 }
 
 /// Whether a read of `fd` would end at once.
-pub(crate) fn is_readable(fd: impl std::os::fd::AsFd) -> bool {
+pub(crate) fn is_readable(fd: impl AsFd) -> bool {
+    is_readable_within(fd, 0)
+}
+
+/// Whether it will soon. NB: a process that another test is about to start has copies of our
+/// descriptors for a moment, so that a hang-up may be late.
+pub(crate) fn becomes_readable(fd: impl AsFd) -> bool {
+    is_readable_within(fd, 10)
+}
+
+fn is_readable_within(fd: impl AsFd, seconds: i64) -> bool {
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec::default())).unwrap() > 0
+    poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() > 0
 }
