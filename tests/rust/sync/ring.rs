@@ -170,6 +170,16 @@ fn tail_that_goes_back_is_corrupt() {
 }
 
 #[test]
+fn tail_that_goes_back_behind_what_was_read_is_corrupt() {
+    let (page, mut writer, mut reader) = ring();
+    push(&mut writer, 10);
+    assert_eq!(reader.available(), Ok(10));
+    reader.advance(10);
+    page.store(TAIL, 5);
+    assert_eq!(reader.available(), Err(Corrupt));
+}
+
+#[test]
 #[should_panic(expected = "capacity of 48 is not a power of two")]
 fn capacity_is_a_power_of_two() {
     let _ = RingWriter::new(Page::new(), 48);
