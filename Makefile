@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-loom test-python check bench bench-shm fuzz clean
+.PHONY: help build run test test-rust test-loom test-python sanitize check bench bench-shm fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,11 +44,17 @@ test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and u
 test-python: build
 	$(BIN)/python -m pytest
 
+sanitize: ## two threads on a ring under ThreadSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' TSAN_OPTIONS=halt_on_error=1 timeout 600 \
+		cargo run --quiet --manifest-path tests/rust/tsan/Cargo.toml --target-dir target/tsan --target x86_64-unknown-linux-gnu
+
 check: build ## formatting, lints, types, and the stub against the extension
 	cargo fmt --check
 	cargo clippy --all-targets --quiet -- -D warnings
-	cargo fmt --check --manifest-path tests/rust/loom/Cargo.toml
-	cargo clippy --all-targets --quiet --manifest-path tests/rust/loom/Cargo.toml --target-dir target/loom -- -D warnings
+	for package in loom tsan; do \
+		cargo fmt --check --manifest-path tests/rust/$$package/Cargo.toml || exit 1; \
+		cargo clippy --all-targets --quiet --manifest-path tests/rust/$$package/Cargo.toml --target-dir target/$$package -- -D warnings || exit 1; \
+	done
 	cargo clippy --features python --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
 	$(BIN)/ruff check --no-cache
