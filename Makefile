@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := python/busduct/_core.abi3.so
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock
 
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -84,6 +85,12 @@ fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir fuzz); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=60 -malloc_limit_mb=256 || exit 1; \
 	done
+
+# It watches the heap and the stack; what is mapped has checks of its own.
+sanitize: ## run the core's tests under AddressSanitizer; some minutes
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_TEST_DEBUG=line-tables-only \
+		cargo test --quiet --target $(HOST) --target-dir target/address \
+		--lib --test shm --test socket --test sync
 
 clean: ## remove what was built
 	rm -rf target $(VENV) $(CORE) dist
