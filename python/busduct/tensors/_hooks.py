@@ -19,6 +19,8 @@ __all__ = ["Inbox", "Outbox", "TensorHooks"]
 
 # What is smaller travels within the message: a part of its own costs more than that.
 INLINE_BYTES = 512
+# What is smaller is not lent shared memory either, and bytes cost less than a loan.
+LOAN_BYTES = 16384
 # Leaves room for an envelope within the 1024 parts of a socket's default.
 MAX_PARTS = 1000
 
@@ -40,8 +42,11 @@ class Outbox:
 
     def put_elements(self, elements: Any, dtype: DType) -> int:
         """Copy an array of any strides and byte order; return the part's number."""
+        nbytes = elements.size * dtype.itemsize
+        if nbytes < LOAN_BYTES:
+            return self._append(bytes_of(elements, dtype))
         numpy = require_numpy()
-        loan = self._loan(elements.size * dtype.itemsize)
+        loan = self._loan(nbytes)
         target = numpy.frombuffer(loan, dtype.carrier).reshape(elements.shape)
         numpy.copyto(target, elements)
         return self._append(loan)
@@ -51,14 +56,25 @@ class Outbox:
         # NB: exactly these, of which a loan may be a subclass.
         may_change = type(storage) in (memoryview, bytearray)
         if may_change or any(part is storage for part in self.parts):
-            source = memoryview(storage).cast("B")
-            storage = self._loan(source.nbytes)
-            memoryview(storage)[:] = source
+            storage = self._copy(memoryview(storage).cast("B"))
         return self._append(storage)
+
+    def _copy(self, source: memoryview) -> Any:
+        if source.nbytes < LOAN_BYTES:
+            return bytes(source)
+        loan = self._loan(source.nbytes)
+        memoryview(loan)[:] = source
+        return loan
 
     def _append(self, part: Any) -> int:
         self.parts.append(part)
         return len(self.parts)
+
+
+def bytes_of(elements: Any, dtype: DType) -> bytes:
+    """Copy an array of any strides and byte order, in C order and little-endian."""
+    copied: bytes = elements.astype(dtype.carrier, copy=False).tobytes()
+    return copied
 
 
 class Inbox:
@@ -168,8 +184,7 @@ class TensorHooks:
     def _place_elements(self, elements: Any, dtype: DType) -> int | bytes:
         outbox = self.current.outbox
         if outbox is None or not outbox.takes(elements.size * dtype.itemsize):
-            inline: bytes = elements.astype(dtype.carrier, copy=False).tobytes()
-            return inline
+            return bytes_of(elements, dtype)
         return outbox.put_elements(elements, dtype)
 
     def _field_of(self, kind: Any) -> Field | None:
