@@ -193,3 +193,45 @@ def test_without_numpy_an_array_names_what_to_install(
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(ImportError, match=r"pip install 'busduct\[tensors\]'"):
         Tensor(bytes(8), "float32").numpy()
+
+
+@pytest.mark.parametrize("length", [3, 30_000])
+def test_fields_of_torch_are_views_that_torch_knows(length: int) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    for name in ("float32", "bfloat16", "float8_e4m3fn", "bool", "int64"):
+        sent = torch.arange(length).to(getattr(torch, name))
+        for given in (sent, sent.reshape(-1, 1).T):
+            got = through(torch.Tensor, given)
+            assert got.dtype == sent.dtype
+            assert got.shape == given.shape
+            assert torch.equal(got.view(torch.uint8), given.view(torch.uint8))
+    holder = struct_of(torch.Tensor)
+    codec = MessageCodec(holder)
+    parts = as_received(codec.encode_parts(holder(torch.zeros(8192)), PlainLoan))
+    view = codec.decode_parts(parts).values
+    assert view.data_ptr() == np.frombuffer(parts[1], np.uint8).ctypes.data
+    copy = codec.decode_parts(parts, copy=True).values
+    assert copy.data_ptr() != view.data_ptr()
+    copy += 1
+    assert float(copy.sum()) == 8192.0
+    assert float(view.sum()) == 0.0
+
+
+@pytest.mark.parametrize("length", [3, 30_000])
+def test_fields_of_jax_are_arrays_that_jax_knows(length: int) -> None:
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    for name in ("float32", "bfloat16", "float8_e4m3fn", "bool", "int32"):
+        sent = jax.numpy.arange(length).astype(name)
+        got = through(jax.Array, sent)
+        assert isinstance(got, jax.Array)
+        assert got.dtype == sent.dtype
+        assert np.asarray(got).tobytes() == np.asarray(sent).tobytes()
+
+
+def test_library_that_lacks_a_type_is_the_peers_error() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    holder = struct_of(torch.Tensor)
+    codec = MessageCodec(holder)
+    tensor = Tensor(bytes(8), "float8_e3m4", (8,))
+    with pytest.raises(RemoteProtocolError):
+        codec.decode(codec.encode(holder(tensor))[1])

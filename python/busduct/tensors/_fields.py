@@ -83,7 +83,9 @@ def _maker_of(kind: Any) -> Callable[[Any, Header, bool], Any] | None:
     if kind is Tensor:
         return _make_tensor
     root = getattr(kind, "__module__", "").partition(".")[0]
-    return _MAKERS.get((root, getattr(kind, "__name__", "")))
+    # NB: JAX puts the module into the name, too.
+    name = getattr(kind, "__name__", "").rpartition(".")[2]
+    return _MAKERS.get((root, name))
 
 
 def _make_tensor(storage: Any, header: Header, copy: bool) -> Any:

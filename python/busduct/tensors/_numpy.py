@@ -55,8 +55,7 @@ def dtype_of(found: "np.dtype[Any]") -> DType:
         TypeError: It is none that a message holds.
     """
     dtype = DTYPES.get(found.name)
-    owner = "numpy" if dtype is None or dtype.is_native else "ml_dtypes"
-    if dtype is None or found.type.__module__.partition(".")[0] != owner:
+    if dtype is None:
         msg = f"an array of dtype {found} cannot be sent; one of {', '.join(DTYPES)}"
         raise TypeError(msg)
     return dtype
