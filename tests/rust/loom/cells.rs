@@ -3,7 +3,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use crate::sync::{RingReader, RingWords, RingWriter};
+use busduct_loom::sync::{RingReader, RingWords, RingWriter};
 
 type Cells = Arc<Vec<UnsafeCell<u8>>>;
 

@@ -1,11 +1,11 @@
 //! Every interleaving of small programs on the lock-free layer, as loom finds them.
 
 mod cells;
+mod free_slots;
 mod mutations;
 mod ring;
 mod sleep;
 mod slot;
-mod sync;
 
 /// Run `program` under every interleaving with at most `max_preemptions` switches that no
 /// thread asked for; `LOOM_MAX_PREEMPTIONS` overrides it.

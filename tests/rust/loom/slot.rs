@@ -7,7 +7,7 @@ use loom::thread;
 use crate::cells::{Sender, ring};
 use crate::explore;
 use crate::sleep::pop;
-use crate::sync::HeldByte;
+use busduct_loom::sync::HeldByte;
 
 /// One slot of an arena, with the byte that says whether the peer holds it.
 #[derive(Default)]

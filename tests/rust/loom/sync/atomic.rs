@@ -4,10 +4,10 @@ use std::env;
 use std::panic::Location;
 use std::sync::LazyLock;
 
-pub(crate) use loom::sync::atomic::Ordering;
+pub use loom::sync::atomic::Ordering;
 
-/// Names the ordering to weaken, as `FILE:LINE`.
-pub(crate) const WEAKEN: &str = "BUSDUCT_WEAKEN";
+/// Names the operation to weaken, as `FILE:LINE`.
+pub const WEAKEN: &str = "BUSDUCT_WEAKEN";
 
 static WEAKENED: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
     let place = env::var(WEAKEN).ok()?;
@@ -35,30 +35,45 @@ fn weaker(ordering: Ordering) -> Ordering {
 }
 
 #[track_caller]
-pub(crate) fn fence(ordering: Ordering) {
+pub fn fence(ordering: Ordering) {
     loom::sync::atomic::fence(weaken(ordering));
 }
 
 macro_rules! atomic {
     ($name:ident, $word:ty) => {
         #[derive(Debug, Default)]
-        pub(crate) struct $name(loom::sync::atomic::$name);
+        pub struct $name(loom::sync::atomic::$name);
 
-        #[allow(dead_code, reason = "not each width needs each operation")]
         impl $name {
             #[track_caller]
-            pub(crate) fn load(&self, ordering: Ordering) -> $word {
+            pub fn new(word: $word) -> Self {
+                Self(loom::sync::atomic::$name::new(word))
+            }
+
+            #[track_caller]
+            pub fn load(&self, ordering: Ordering) -> $word {
                 self.0.load(weaken(ordering))
             }
 
             #[track_caller]
-            pub(crate) fn store(&self, word: $word, ordering: Ordering) {
+            pub fn store(&self, word: $word, ordering: Ordering) {
                 self.0.store(word, weaken(ordering));
             }
 
             #[track_caller]
-            pub(crate) fn swap(&self, word: $word, ordering: Ordering) -> $word {
+            pub fn swap(&self, word: $word, ordering: Ordering) -> $word {
                 self.0.swap(word, weaken(ordering))
+            }
+
+            #[track_caller]
+            pub fn compare_exchange_weak(
+                &self,
+                current: $word,
+                word: $word,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$word, $word> {
+                self.0.compare_exchange_weak(current, word, weaken(success), weaken(failure))
             }
         }
     };

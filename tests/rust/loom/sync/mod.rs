@@ -1,14 +1,13 @@
-//! The layer `sync` of the crate, compiled a second time with loom's atomics.
+//! Of `rust/sync`: what does not need a kernel.
 
-pub(crate) mod atomic;
+pub mod atomic;
 #[path = "../../../../rust/sync/held.rs"]
 mod held;
 #[path = "../../../../rust/sync/ring.rs"]
-#[expect(dead_code, reason = "no model asks for a capacity")]
 mod ring;
 #[path = "../../../../rust/sync/words.rs"]
 mod words;
 
-pub(crate) use held::HeldByte;
-pub(crate) use ring::{RingReader, RingWriter};
-pub(crate) use words::RingWords;
+pub use held::HeldByte;
+pub use ring::{RingReader, RingWriter};
+pub use words::RingWords;
