@@ -45,9 +45,12 @@ test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and u
 test-python: build
 	$(BIN)/python -m pytest
 
-sanitize: ## two threads on a ring under ThreadSanitizer
+# AddressSanitizer watches the heap and the stack; what is mapped has checks of its own.
+sanitize: ## the core's tests under AddressSanitizer, a ring under ThreadSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_TEST_DEBUG=line-tables-only \
+		cargo test --quiet --target $(HOST) --target-dir target/address --lib --test shm --test socket --test sync
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' TSAN_OPTIONS=halt_on_error=1 timeout 600 \
-		cargo run --quiet --manifest-path tests/rust/tsan/Cargo.toml --target-dir target/tsan --target x86_64-unknown-linux-gnu
+		cargo run --quiet --manifest-path tests/rust/tsan/Cargo.toml --target-dir target/tsan --target $(HOST)
 
 check: build ## formatting, lints, types, and the stub against the extension
 	cargo fmt --check
@@ -85,12 +88,6 @@ fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust && for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir fuzz); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=60 -malloc_limit_mb=256 || exit 1; \
 	done
-
-# It watches the heap and the stack; what is mapped has checks of its own.
-sanitize: ## run the core's tests under AddressSanitizer; some minutes
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_TEST_DEBUG=line-tables-only \
-		cargo test --quiet --target $(HOST) --target-dir target/address \
-		--lib --test shm --test socket --test sync
 
 clean: ## remove what was built
 	rm -rf target $(VENV) $(CORE) dist
