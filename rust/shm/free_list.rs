@@ -53,8 +53,8 @@ impl FreeLists {
         let mut number = head.load(Ordering::Acquire);
         loop {
             let below = self.next.get(number as usize)?.load(Ordering::Relaxed);
-            // SYNC: as above
-            match head.compare_exchange_weak(number, below, Ordering::Acquire, Ordering::Acquire) {
+            // SYNC: head (pairs with FreeLists::push), where another is on top meanwhile.
+            match head.compare_exchange_weak(number, below, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return Some(number as u16),
                 Err(seen) => number = seen,
             }

@@ -12,6 +12,7 @@ mod control;
 mod descriptor;
 mod error;
 mod free_list;
+mod holds;
 mod lease;
 mod lender;
 mod map;

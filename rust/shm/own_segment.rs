@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::budget::Share;
+use super::holds::Holds;
 use super::map::Map;
 use super::{Announcement, TABLE_BYTES};
-use crate::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::sync::atomic::Ordering;
 
 /// What a segment is to be.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,7 @@ pub struct OwnSegment {
     pub(super) map: Map,
     fd: OwnedFd,
     list: Option<usize>,
-    holds: Box<[AtomicU32]>,
+    holds: Box<[Holds]>,
     // Last, so that it is given back when memory and descriptor are.
     share: Share,
 }
@@ -60,7 +61,7 @@ impl OwnSegment {
             map,
             fd,
             list: plan.list,
-            holds: (0..plan.num_slots).map(|_| AtomicU32::new(0)).collect(),
+            holds: (0..plan.num_slots).map(|_| Holds::default()).collect(),
             share,
         }
     }
@@ -90,7 +91,7 @@ impl OwnSegment {
     /// Begin the next generation of a free slot, with one hold; return it.
     pub(super) fn occupy(&self, within: u16) -> u32 {
         let within = usize::from(within);
-        self.holds[within].store(1, Ordering::Relaxed);
+        self.holds[within].occupy();
         // Nobody else writes the table, and the ring orders this for who reads it.
         let entry = &self.map.atomic_words(0, self.holds.len())[within];
         let generation = entry.load(Ordering::Relaxed).wrapping_add(1);
@@ -100,18 +101,14 @@ impl OwnSegment {
 
     /// Add a hold to those of a slot.
     pub(super) fn hold(&self, within: u16) {
-        // Its caller has a hold, so it cannot be free. 2^32 of them do not fit in memory.
-        self.holds[usize::from(within)].fetch_add(1, Ordering::Relaxed);
+        self.holds[usize::from(within)].add();
     }
 
     /// Drop a hold; without any the slot is free.
     pub(super) fn release(&self, within: u16) {
-        // SYNC: holds (pairs with the fence below), so that uses by others come before its reuse.
-        if self.holds[usize::from(within)].fetch_sub(1, Ordering::Release) != 1 {
+        if !self.holds[usize::from(within)].release() {
             return;
         }
-        // SYNC: holds (pairs with the subtractions of the other holders)
-        fence(Ordering::Acquire);
         if let Some(list) = self.list {
             self.share.pool().free.push(list, self.first_slot + within);
         }
@@ -119,11 +116,10 @@ impl OwnSegment {
 
     /// Whether a slot has one hold.
     pub(super) fn is_unique(&self, within: u16) -> bool {
-        // SYNC: holds (pairs with OwnSegment::release), so that what other holders did is done.
-        self.holds[usize::from(within)].load(Ordering::Acquire) == 1
+        self.holds[usize::from(within)].is_unique()
     }
 
     pub(super) fn num_held(&self) -> usize {
-        self.holds.iter().filter(|holds| holds.load(Ordering::Relaxed) > 0).count()
+        self.holds.iter().filter(|holds| holds.is_held()).count()
     }
 }

@@ -2,6 +2,7 @@
 
 mod cells;
 mod free_slots;
+mod holds;
 mod mutations;
 mod ring;
 mod sleep;

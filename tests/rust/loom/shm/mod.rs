@@ -2,6 +2,8 @@
 
 #[path = "../../../../rust/shm/free_list.rs"]
 mod free_list;
+#[path = "../../../../rust/shm/holds.rs"]
+mod holds;
 
 /// Few, as each is an atomic that loom follows.
 const MAX_SLOTS: usize = 3;
@@ -29,5 +31,41 @@ impl FreeSlots {
     /// Take the slot that was given back last, as the owner.
     pub fn pop(&self) -> Option<u16> {
         self.0.pop(0)
+    }
+}
+
+/// How many hold a slot.
+pub struct SlotHolds(holds::Holds);
+
+impl SlotHolds {
+    /// Nobody does yet.
+    #[expect(clippy::new_without_default, reason = "it is not there outside of a model")]
+    pub fn new() -> Self {
+        Self(holds::Holds::default())
+    }
+
+    /// Begin with one hold.
+    pub fn occupy(&self) {
+        self.0.occupy();
+    }
+
+    /// Add one.
+    pub fn add(&self) {
+        self.0.add();
+    }
+
+    /// Drop one; return whether it was the last.
+    pub fn release(&self) -> bool {
+        self.0.release()
+    }
+
+    /// Whether there is one alone.
+    pub fn is_unique(&self) -> bool {
+        self.0.is_unique()
+    }
+
+    /// Whether there is any.
+    pub fn is_held(&self) -> bool {
+        self.0.is_held()
     }
 }

@@ -66,6 +66,16 @@ macro_rules! atomic {
             }
 
             #[track_caller]
+            pub fn fetch_add(&self, word: $word, ordering: Ordering) -> $word {
+                self.0.fetch_add(word, weaken(ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_sub(&self, word: $word, ordering: Ordering) -> $word {
+                self.0.fetch_sub(word, weaken(ordering))
+            }
+
+            #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
                 current: $word,
