@@ -1,5 +1,7 @@
 //! Messages in and out of sockets.
 
+use std::collections::VecDeque;
+
 use super::{Context, FLUSH_COST};
 use crate::link::{Buffer, Message};
 use crate::socket::{
@@ -43,6 +45,20 @@ impl<B: Buffer> Context<B> {
             }
             Err(message) => self.try_send_other(key, message),
         }
+    }
+
+    /// Accept messages of one part, as [`Self::try_send`], as long as one peer is there, and
+    /// has room; return how many of them.
+    #[inline]
+    pub fn send_batch(&mut self, key: SocketKey, parts: &mut VecDeque<B>) -> usize {
+        let mut num_sent = 0;
+        while let Some(socket) = self.sockets.get_mut(key)
+            && let Some(link) = socket.send_batch_plain(&mut self.links, parts, FLUSH_COST)
+        {
+            num_sent += 1;
+            self.note_queued(link);
+        }
+        num_sent
     }
 
     fn try_send_other(
@@ -266,6 +282,30 @@ impl<B: Buffer> Context<B> {
             // The message that is taken is the one that was looked at, and has one part.
             Some(Message::Multi(parts)) => Ok(parts.into_iter().next()),
             None => Ok(None),
+        }
+    }
+
+    /// Take messages of one part of the peer whose turn it is, until one has more, `max_n`
+    /// are there, or their payloads have `max_nbytes`; return how many bytes they have. Of a
+    /// socket that gives what it gets as it came; of others, and when there is none, nothing.
+    #[inline]
+    pub fn take_batch(
+        &mut self,
+        key: SocketKey,
+        max_n: usize,
+        max_nbytes: usize,
+        into: &mut Vec<B>,
+    ) -> usize {
+        let taken = self
+            .sockets
+            .get_mut(key)
+            .and_then(|socket| socket.recv_batch_plain(&mut self.links, max_n, max_nbytes, into));
+        match taken {
+            Some((nbytes, link)) => {
+                self.after_recv(key, link);
+                nbytes
+            }
+            None => 0,
         }
     }
 

@@ -101,7 +101,9 @@ impl<B: Buffer> Context<B> {
         {
             let is_plain = socket.takes_all();
             at += 1;
-            if self.links[link].link.has_unread() {
+            // NB: reading may have stopped just where there was no more, without a word to the
+            // peer that it has to ring.
+            if !self.links[link].link.is_at_rest() {
                 had_some = true;
                 self.read_ring(link, !is_plain);
             }

@@ -37,7 +37,8 @@ impl<B: Buffer> Link<B> {
                 let cut = is_amid && !self.is_draining();
                 return Err(if cut { Closed::AmidMessage } else { Closed::Eof });
             }
-            if read < offered {
+            // NB: what follows the last word before the move may have come with it.
+            if read < offered && !self.is_upgraded() {
                 return Ok(());
             }
             budget = budget.saturating_sub(read);

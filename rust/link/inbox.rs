@@ -135,6 +135,18 @@ impl<B: Buffer> Inbox<B> {
         Some(message)
     }
 
+    /// Take the next message if it has one part.
+    #[inline]
+    pub(crate) fn pop_single(&mut self) -> Option<B> {
+        if !matches!(self.peek(), Some(Message::Single(_))) {
+            return None;
+        }
+        match self.pop() {
+            Some(Message::Single(part)) => Some(part),
+            _ => None,
+        }
+    }
+
     /// The message that [`Self::pop`] would take.
     #[inline]
     pub(crate) fn peek(&self) -> Option<&Message<B>> {

@@ -223,6 +223,11 @@ fn recv_many(inner: &mut Inner, key: SocketKey, taking: Taking) -> Step {
     let mut frames = Vec::new();
     let mut nbytes = 0;
     while frames.len() < max_n && nbytes < max_bytes {
+        let taken = inner.context.take_batch(key, max_n, max_bytes - nbytes, &mut frames);
+        if taken > 0 {
+            nbytes += taken;
+            continue;
+        }
         match inner.context.try_recv_single(key) {
             Ok(Some(frame)) => {
                 nbytes += frame.as_ref().len();
@@ -294,6 +299,7 @@ fn send_many(inner: &mut Inner, key: SocketKey, frames: &mut VecDeque<PyFrame>) 
     {
         return Step::SendFailed(SendFault::Misuse(rule));
     }
+    inner.context.send_batch(key, frames);
     while let Some(frame) = frames.pop_front() {
         match inner.context.try_send(key, Message::Single(frame)) {
             Ok(()) => {}

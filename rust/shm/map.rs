@@ -62,6 +62,7 @@ impl Map {
     /// # Panics
     ///
     /// Outside the map, or it is not writable.
+    #[inline]
     pub fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
         assert!(self.is_writable, "a map to read from");
         let start = self.at(offset, bytes.len());
@@ -78,6 +79,7 @@ impl Map {
     /// # Panics
     ///
     /// Outside the map.
+    #[inline]
     pub fn as_slice(&self, offset: usize, nbytes: usize) -> &[u8] {
         let start = self.at(offset, nbytes);
         // SAFETY: `at` checked the range, and the map lives as long as the borrow. Every byte

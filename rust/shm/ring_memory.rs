@@ -52,6 +52,7 @@ impl RingData {
     /// # Panics
     ///
     /// At the receiver, or beyond twice the ring.
+    #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
         self.0.copy_in(offset, bytes);
     }
@@ -63,6 +64,7 @@ impl RingData {
     /// # Panics
     ///
     /// Beyond twice the ring.
+    #[inline]
     pub fn slice(&self, offset: usize, nbytes: usize) -> &[u8] {
         self.0.as_slice(offset, nbytes)
     }

@@ -22,6 +22,35 @@ impl<B: Buffer> Socket<B> {
         self.next(links)
     }
 
+    /// As [`Self::recv_plain`], of messages of one part, several of the same peer; and how
+    /// many bytes they have.
+    #[inline]
+    pub(crate) fn recv_batch_plain(
+        &mut self,
+        links: &mut Links<B>,
+        max_n: usize,
+        max_nbytes: usize,
+        into: &mut Vec<B>,
+    ) -> Option<(usize, LinkKey)> {
+        if !self.is_plain_receiver || self.state != State::Open {
+            return None;
+        }
+        let &key = self.ready.front()?;
+        let inbox = &mut links[key].link.inbox;
+        let (start, mut nbytes) = (into.len(), 0);
+        while into.len() < max_n
+            && nbytes < max_nbytes
+            && let Some(part) = inbox.pop_single()
+        {
+            nbytes += part.as_ref().len();
+            into.push(part);
+        }
+        if self.ready.len() > 1 {
+            self.ready.rotate_left(1);
+        }
+        (into.len() > start).then_some((nbytes, key))
+    }
+
     #[inline]
     fn next(&mut self, links: &mut Links<B>) -> Option<(Message<B>, LinkKey)> {
         let &key = self.ready.front()?;

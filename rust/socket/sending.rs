@@ -1,5 +1,7 @@
 //! Who gets a message.
 
+use std::collections::VecDeque;
+
 use super::pattern::Pattern;
 use super::request::{REP_TURN, REQ_TURN};
 use super::{LinkKey, Links, Peer, SendFault, Socket, State};
@@ -55,6 +57,39 @@ impl<B: Buffer> Socket<B> {
             }
             None => Err(message),
         }
+    }
+
+    /// Accept messages of one part as [`Self::send_plain`] would where there is one peer, as
+    /// much as is worth a write. `None` if not even one is accepted.
+    #[inline]
+    pub(crate) fn send_batch_plain(
+        &mut self,
+        links: &mut Links<B>,
+        parts: &mut VecDeque<B>,
+        max_cost: usize,
+    ) -> Option<LinkKey> {
+        let is_plain = self.is_plain_sender && self.state == State::Open;
+        let &[key] = &self.up[..] else {
+            return None;
+        };
+        if !is_plain || !self.backlog.is_empty() {
+            return None;
+        }
+        let link = &mut links[key].link;
+        let mut total = 0;
+        while total < max_cost
+            && let Some(part) = parts.front()
+        {
+            let nbytes = part.as_ref().len();
+            let cost = nbytes + PART_OVERHEAD_BYTES;
+            if self.check_size(nbytes, 1).is_some() || !link.admits(cost) {
+                break;
+            }
+            let part = parts.pop_front()?;
+            link.outbox.push(Message::Single(part), cost);
+            total += cost;
+        }
+        (total > 0).then_some(key)
     }
 
     /// Accept a message for a peer that has room.

@@ -208,6 +208,11 @@ impl<B: Buffer> Incoming<B> {
         self.is_asleep
     }
 
+    #[inline]
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.is_asleep && !self.has_unread()
+    }
+
     /// Look without being rung for.
     #[inline]
     pub(crate) fn wake(&mut self) {

@@ -51,6 +51,8 @@ pub(crate) struct Outgoing {
     bell: Arc<Doorbell>,
     published: u64,
     is_sleeping: bool,
+    /// A message of one part of at most so much goes into the ring as it is.
+    inline_nbytes: usize,
 }
 
 impl Outgoing {
@@ -60,6 +62,7 @@ impl Outgoing {
         bell: Arc<Doorbell>,
         own_nbytes: Option<usize>,
     ) -> Self {
+        let inline_nbytes = INLINE_MAX_BYTES.min(data.nbytes() / 2 - HEADER_BYTES);
         Self {
             writer: RingWriter::new(control.clone(), data.nbytes()),
             account: Account::new(control, own_nbytes),
@@ -70,6 +73,7 @@ impl Outgoing {
             bell,
             published: 0,
             is_sleeping: false,
+            inline_nbytes,
         }
     }
 
@@ -104,6 +108,11 @@ impl Outgoing {
         store: &mut Store,
         stream: &Stream,
     ) -> Result<Wrote, Closed> {
+        if let Message::Single(part) = message
+            && part.as_ref().len() <= self.inline_nbytes
+        {
+            return self.write_small(part.as_ref());
+        }
         let mut total = 0;
         let mut num_large = 0;
         for part in message.parts() {
@@ -129,6 +138,23 @@ impl Outgoing {
         self.writer.commit(total);
         let unpublished = self.writer.position() - self.published;
         if num_large > 0 || unpublished >= PUBLISH_BYTES as u64 {
+            self.publish();
+        }
+        Ok(Wrote::Whole)
+    }
+
+    /// Write a message of one part that fits the ring.
+    #[inline]
+    fn write_small(&mut self, bytes: &[u8]) -> Result<Wrote, Closed> {
+        let header = Header { kind: Kind::Part { more: false }, nbytes: bytes.len() };
+        let total = header.record_nbytes();
+        let Some(offset) = self.writer.reserve(total).map_err(corrupt)? else {
+            return self.sleep(total);
+        };
+        self.data.write_at(offset, &header.encode());
+        self.data.write_at(offset + HEADER_BYTES, bytes);
+        self.writer.commit(total);
+        if self.writer.position() - self.published >= PUBLISH_BYTES as u64 {
             self.publish();
         }
         Ok(Wrote::Whole)

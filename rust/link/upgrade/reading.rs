@@ -155,6 +155,12 @@ impl<B: Buffer> Link<B> {
         self.incoming.as_mut().is_some_and(|incoming| incoming.has_unread())
     }
 
+    /// Whether nothing is there, and the peer rings for what comes.
+    #[inline]
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        self.incoming.as_mut().is_none_or(|incoming| incoming.is_at_rest())
+    }
+
     /// Tell the peer not to ring, for we look.
     pub(crate) fn stir(&mut self) {
         if let Some(incoming) = &mut self.incoming {

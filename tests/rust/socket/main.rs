@@ -12,3 +12,4 @@ mod keys;
 mod marks;
 mod monitor;
 mod raw;
+mod rings;
