@@ -151,6 +151,29 @@ fn one_one_off_at_a_time_may_exceed_the_budget() {
 }
 
 #[test]
+fn the_limit_can_change() {
+    let mut arena = Arena::new(0);
+    assert!(arena.take(1).is_none());
+    arena.set_limit(MIB);
+    let slot = arena.take(1).unwrap();
+    arena.set_limit(0);
+    assert!(arena.take(MIB).is_none());
+    assert!(arena.take(1).is_some(), "what is made stays");
+    drop(slot);
+}
+
+#[test]
+fn a_free_slot_needs_no_memory() {
+    let mut arena = Arena::new(MIB + TABLE_BYTES);
+    assert!(!arena.has_free(MIB));
+    let slot = arena.take(MIB).unwrap();
+    assert!(!arena.has_free(MIB), "there was room for one");
+    drop(slot);
+    assert!(arena.has_free(MIB) && arena.has_free(MIB / 2 + 1));
+    assert!(!arena.has_free(MIB / 2) && !arena.has_free(usize::MAX));
+}
+
+#[test]
 fn a_size_that_no_machine_has_is_no_slot() {
     let mut arena = Arena::new(MIB);
     for nbytes in [usize::MAX, usize::MAX - 8191, 1 << 62] {

@@ -181,18 +181,21 @@ impl World {
         }
     }
 
-    /// All is dropped: whatever was in use is free, and can be used again.
+    /// All is dropped: every slot of every segment is free, and can be used again.
     fn end(mut self) {
         self.holds.clear();
         self.leases.clear();
         self.ends.lender.reclaim();
         let Ends { mut arena, .. } = self.ends;
         assert_eq!(arena.num_held(), 0);
-        let (nbytes, num_segments) = (arena.nbytes(), arena.num_segments());
-        let slots: Vec<_> = [1, 1 << 20].map(|nbytes| arena.take(nbytes)).into();
-        if slots.iter().all(Option::is_some) && nbytes == arena.nbytes() {
-            assert_eq!(num_segments, arena.num_segments());
-        }
+        let classes = [1, (32 << 10) + 1, 1 << 20];
+        let slots: Vec<Slot> = classes
+            .into_iter()
+            .flat_map(|nbytes| std::iter::from_fn(|| arena.take(nbytes)).collect::<Vec<_>>())
+            .collect();
+        let sum: u64 = slots.iter().map(|slot| slot.segment().slot_nbytes).sum();
+        let tables = arena.num_segments() * 4096;
+        assert_eq!(sum as usize + tables, arena.nbytes(), "some slots did not come back");
     }
 }
 
