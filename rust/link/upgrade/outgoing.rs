@@ -201,8 +201,9 @@ impl Outgoing {
     ) -> Result<Wrote, Closed> {
         let large = || message.parts().iter().filter(|part| part.as_ref().len() > INLINE_MAX_BYTES);
         let nbytes = large().map(|part| part.as_ref().len()).sum();
-        if !self.window_admits(num_large, nbytes)? {
-            return self.sleep_for_any();
+        let head = self.writer.head().map_err(corrupt)?;
+        if !self.window_admits(head, num_large, nbytes) {
+            return self.sleep_beyond(head);
         }
         for part in large() {
             let ready = part.as_slot().filter(|slot| self.account.suits(store, slot)).cloned();
@@ -214,8 +215,11 @@ impl Outgoing {
             match slot {
                 Some(slot) => slots.push(slot),
                 // What the peer has not read yet will be free, if we wait for it.
-                None if self.has_unread()? => return self.sleep_for_any(),
-                None => return Ok(Wrote::Unfit),
+                None => {
+                    let head = self.writer.head().map_err(corrupt)?;
+                    let has_unread = head < self.writer.position();
+                    return if has_unread { self.sleep_beyond(head) } else { Ok(Wrote::Unfit) };
+                }
             }
         }
         for slot in slots.iter() {
@@ -226,9 +230,9 @@ impl Outgoing {
         Ok(Wrote::Whole)
     }
 
-    /// Whether so few large parts are unread that more may follow.
-    fn window_admits(&mut self, num_parts: usize, nbytes: usize) -> Result<bool, Closed> {
-        let head = self.writer.head().map_err(corrupt)?;
+    /// Whether so few large parts are unread that more may follow, now that the peer has
+    /// taken what comes before `head`.
+    fn window_admits(&mut self, head: u64, num_parts: usize, nbytes: usize) -> bool {
         while let Some(&(position, nbytes)) = self.unread.front()
             && position < head
         {
@@ -238,7 +242,7 @@ impl Outgoing {
         let (slots, nbytes) = (self.unread.len() + num_parts, self.unread_nbytes + nbytes);
         let is_hot = nbytes <= HOT_BYTES;
         let is_small = slots <= WINDOW_SLOTS && nbytes <= WINDOW_BYTES;
-        Ok(self.unread.len() < 2 || is_hot || is_small)
+        self.unread.len() < 2 || is_hot || is_small
     }
 
     /// Give the peer the segment of `slot`, if it has not got it; `false` if the stream
@@ -319,14 +323,13 @@ impl Outgoing {
         Ok(Wrote::Full)
     }
 
-    /// Sleep until the peer has read anything.
-    fn sleep_for_any(&mut self) -> Result<Wrote, Closed> {
-        let room = self.writer.room().map_err(corrupt)?;
+    /// Sleep until the peer has taken anything behind `head`.
+    ///
+    /// NB: that is where it was when it was decided to sleep. What it has taken since will
+    /// not ring, so to look where it is by now would be to wait for what may never come.
+    fn sleep_beyond(&mut self, head: u64) -> Result<Wrote, Closed> {
+        let room = self.data.nbytes() - (self.writer.position() - head) as usize;
         self.sleep(room + 1)
-    }
-
-    fn has_unread(&mut self) -> Result<bool, Closed> {
-        Ok(self.writer.room().map_err(corrupt)? < self.data.nbytes())
     }
 
     /// Take the messages back that the peer, which is gone, had not taken.
