@@ -136,6 +136,8 @@ pub struct Context<B: Buffer> {
     /// What lies in shared memory, and who holds it.
     store: Store,
     num_shm_refused: u64,
+    /// New links do not move before this.
+    shm_paused_until: Option<Instant>,
     departed: SlotMap<DepartedKey, Departed>,
     spinner: Spinner,
 }
@@ -165,6 +167,7 @@ impl<B: Buffer> Context<B> {
             store: Store::new(shm.max_bytes),
             shm,
             num_shm_refused: 0,
+            shm_paused_until: None,
             departed: SlotMap::with_key(),
             spinner: Spinner::default(),
         })

@@ -230,9 +230,12 @@ impl<B: Buffer> Context<B> {
             return;
         }
         let socket = peer.socket;
-        match peer.link.flush(&mut self.write_buffer, &mut self.store) {
-            Ok(written) => {
-                self.note_written(socket, key, written);
+        let mut written = Written::default();
+        let flushed = peer.link.flush(&mut self.write_buffer, &mut self.store, &mut written);
+        self.count_written(socket, written);
+        match flushed {
+            Ok(()) => {
+                self.use_room(socket, key);
                 self.watch(key);
             }
             Err(closed) => self.write_lost(key, closed),
@@ -241,11 +244,22 @@ impl<B: Buffer> Context<B> {
 
     /// Count what a link has sent, and use the room.
     pub(super) fn note_written(&mut self, socket_key: SocketKey, key: LinkKey, written: Written) {
-        let Some(socket) = self.sockets.get_mut(socket_key) else {
+        self.count_written(socket_key, written);
+        self.use_room(socket_key, key);
+    }
+
+    fn count_written(&mut self, key: SocketKey, written: Written) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.counters.num_messages_sent += written.num_messages;
+            socket.counters.num_bytes_sent += written.nbytes;
+        }
+    }
+
+    /// A link may have room again.
+    fn use_room(&mut self, socket_key: SocketKey, key: LinkKey) {
+        if !self.sockets.contains_key(socket_key) {
             return;
-        };
-        socket.counters.num_messages_sent += written.num_messages;
-        socket.counters.num_bytes_sent += written.nbytes;
+        }
         self.spill(socket_key);
         let socket = &self.sockets[socket_key];
         if socket.makes_room(&mut self.links, key) {

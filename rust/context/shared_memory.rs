@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -11,6 +11,10 @@ use crate::link::{Account, Buffer, Closed, INLINE_MAX_BYTES, Message, UpgradeOpt
 use crate::shm::Slot;
 use crate::socket::{DepartedKey, LinkKey, SocketKey};
 use crate::zmtp::Error;
+
+/// How long new links do not move once this process could not take in what a peer shares:
+/// for longer than a peer may wait before it connects anew.
+const LACK_PAUSE: Duration = Duration::from_secs(10);
 
 /// Of a peer that shares with no other, as a part of all that there may be.
 const ISOLATED_SHARE: usize = 16;
@@ -40,7 +44,9 @@ impl<B: Buffer> Context<B> {
         let own_nbytes = is_isolated.then_some(self.shm.max_bytes / ISOLATED_SHARE);
         let ring_nbytes = self.shm.ring_bytes;
         let nbytes = ring_nbytes + own_nbytes.unwrap_or(0);
-        if !self.store.reserve(nbytes) {
+        if self.shm_paused_until.is_some_and(|end| Instant::now() < end)
+            || !self.store.reserve(nbytes)
+        {
             self.num_shm_refused += 1;
             return match is_required {
                 true => Err(Error::refused("shared memory is required, and all of it is in use")),
@@ -130,10 +136,13 @@ impl<B: Buffer> Context<B> {
             found = rings.iter().any(|&link| self.links[link].link.has_unread());
         }
         self.spinner.note(found);
-        if found {
-            self.look_at_rings(key);
-        } else {
-            found = rings.iter().any(|&link| !self.links[link].link.rest());
+        for link in rings {
+            // NB: whoever looked has to say so to every peer that he looks no more: nobody
+            // else reads what comes until then.
+            if self.links.get_mut(link).is_some_and(|peer| !peer.link.rest()) {
+                found = true;
+                self.read_ring(link, true);
+            }
         }
         found
     }
@@ -142,6 +151,9 @@ impl<B: Buffer> Context<B> {
     /// does not.
     pub(super) fn settle_account(&mut self, key: LinkKey, line: Option<Arc<OwnedFd>>) {
         let peer = &mut self.links[key];
+        if peer.link.lacks_room() {
+            self.shm_paused_until = Some(Instant::now() + LACK_PAUSE);
+        }
         self.store.unreserve(std::mem::take(&mut peer.reserved));
         let account = peer.link.close_account(&mut self.store);
         let (Some(account), Some(line)) = (account, line) else {
@@ -158,14 +170,11 @@ impl<B: Buffer> Context<B> {
         let Some(departed) = self.departed.get_mut(key) else {
             return;
         };
-        let mut bytes = [0; 256];
         let flags = rustix::net::RecvFlags::DONTWAIT;
-        loop {
-            match rustix::net::recv(&departed.line, &mut bytes[..], flags) {
-                Ok((read, _)) if read > 0 => {}
-                Err(Errno::AGAIN | Errno::INTR) => return,
-                Ok(_) | Err(_) => break,
-            }
+        match rustix::net::recv(&departed.line, &mut *self.read_buffer, flags) {
+            // The rest, and the end, are told of again.
+            Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR) => return,
+            Ok(_) | Err(_) => {}
         }
         departed.account.settle(&mut self.store, true);
         let _ = self.poller.remove(departed.line.as_fd());

@@ -37,10 +37,13 @@ impl<B: Buffer> Link<B> {
 
     /// Ask the peer for a sign of life, and to end the link after `ttl` without one of ours.
     pub(crate) fn ping(&mut self, ttl: Option<Duration>) {
-        if self.control.len() < MAX_PENDING_BYTES {
-            // A ttl that rounds to none would be one that is never kept to.
-            let tenths = ttl.map_or(0, |ttl| ((ttl.as_millis() + 50) / 100).max(1));
-            encode_ping(&mut self.control, u16::try_from(tenths).unwrap_or(u16::MAX));
+        // A ttl that rounds to none would be one that is never kept to.
+        let tenths = ttl.map_or(0, |ttl| ((ttl.as_millis() + 50) / 100).max(1));
+        let tenths = u16::try_from(tenths).unwrap_or(u16::MAX);
+        if self.is_upgraded() {
+            self.ping_by_line(tenths);
+        } else if self.control.len() < MAX_PENDING_BYTES {
+            encode_ping(&mut self.control, tenths);
         }
     }
 

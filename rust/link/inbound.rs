@@ -68,10 +68,10 @@ impl<B: Buffer> Link<B> {
         let limit = if self.expects_large { HEADER_READ_BYTES } else { scratch.len() };
         self.expects_large = false;
         let read = match self.takes_descriptors() {
-            true => stream.read_with(&mut scratch[..limit], &mut self.received_fds)?,
+            true => stream.read_with(&mut scratch[..limit], &mut self.received)?,
             false => stream.read(&mut scratch[..limit])?,
         };
-        if self.received_fds.len() > MAX_RECEIVED {
+        if self.received.fds.len() > MAX_RECEIVED {
             return Err(Error::malformed(self.assembler.offset(), "descriptors of nothing").into());
         }
         self.consume(&scratch[..read])?;
@@ -193,6 +193,11 @@ impl<B: Buffer> Link<B> {
             self.release();
             parsed?;
             if !self.has_stash() {
+                return Ok(());
+            }
+            if self.is_upgraded() && self.stream.is_some() {
+                // A peer that never pauses must not have us read for ever.
+                self.ring_self();
                 return Ok(());
             }
         }

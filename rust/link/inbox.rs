@@ -101,6 +101,11 @@ impl<B: Buffer> Inbox<B> {
         self.queue.front().map(|(_, at)| *at)
     }
 
+    /// Where what came last begins, in the inbox or still to be parsed.
+    pub(super) fn newest(&self) -> u64 {
+        self.at
+    }
+
     /// Whether what is here holds up the peer until it is taken.
     #[inline]
     pub(super) fn holds_up(&self) -> bool {

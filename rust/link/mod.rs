@@ -35,5 +35,6 @@ pub use message::{Message, PART_OVERHEAD_BYTES};
 pub use outbox::Outbox;
 pub(crate) use outbox::Written;
 pub use peer::{Link, LinkOptions, Origin, Phase};
+pub(crate) use stream::Received;
 pub use stream::Stream;
 pub(crate) use upgrade::{Account, INLINE_MAX_BYTES, UpgradeOptions, this_host};

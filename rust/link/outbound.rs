@@ -20,18 +20,19 @@ impl<B: Buffer> Link<B> {
         Ok(())
     }
 
-    /// Write until all is written or the kernel takes no more.
+    /// Write until all is written or the kernel takes no more; count it in `total`, also
+    /// what was written before an error.
     pub(crate) fn flush(
         &mut self,
         scratch: &mut Vec<u8>,
         store: &mut Store,
-    ) -> Result<Written, Closed> {
+        total: &mut Written,
+    ) -> Result<(), Closed> {
         if let Some(mut outgoing) = self.outgoing.take() {
-            let flushed = self.flush_moved(&mut outgoing, scratch, store);
+            let flushed = self.flush_moved(&mut outgoing, scratch, store, total);
             self.outgoing = Some(outgoing);
             return flushed;
         }
-        let mut total = Written::default();
         if !self.outbox.is_empty() && self.stream.as_ref().is_some_and(Stream::has_ended) {
             return Err(Closed::Eof);
         }
@@ -60,7 +61,7 @@ impl<B: Buffer> Link<B> {
         if self.is_draining() && !self.severed && !self.guard.has_pending() {
             self.drain_rest()?;
         }
-        Ok(total)
+        Ok(())
     }
 
     fn write_messages(

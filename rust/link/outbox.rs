@@ -230,13 +230,36 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         only_first: bool,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<(Written, bool), E> {
+        let (taken, all) = self.offer(scratch, only_first, write)?;
+        Ok((self.advance(taken), all))
+    }
+
+    /// As [`Self::write_batch`], of the first message, which is given out once it is written
+    /// to its end.
+    pub(crate) fn write_first<E>(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<Option<Message<B>>, E> {
+        self.written += self.offer(scratch, true, write)?.0;
+        let is_whole = self.queue.front().is_some_and(|front| self.written >= framed_len(front));
+        Ok(if is_whole { self.pop() } else { None })
+    }
+
+    /// Let `write` take what it can of one batch; return how much, and whether it is all.
+    fn offer<E>(
+        &self,
+        scratch: &mut Vec<u8>,
+        only_first: bool,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<(usize, bool), E> {
         scratch.clear();
         let mut pieces = Vec::with_capacity(4);
         let skip = self.plan(scratch, only_first, &mut pieces);
         let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let (count, offered) = slice_up(&pieces, scratch, skip, &mut slices);
         let taken = write(&slices[..count])?;
-        Ok((self.advance(taken), taken == offered))
+        Ok((taken, taken == offered))
     }
 
     /// Lay out one batch; return how many bytes at its start are written already.

@@ -1,13 +1,12 @@
 //! The link to one peer: handshake, then messages both ways.
 
-use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::announcements::Announcements;
 use super::upgrade::{Incoming, Outgoing, Upgrade};
 use super::{
     Assembler, Buffer, Closed, Guard, Inbox, Limits, Marks, Message, OutOfMemory, Outbox, Overflow,
-    Stream,
+    Received, Stream,
 };
 use crate::sync::Doorbell;
 use crate::zmtp::{
@@ -94,11 +93,10 @@ pub struct Link<B: Buffer> {
     pub(super) upgrade: Upgrade,
     /// Both sides could, and there was no memory.
     pub(super) is_upgrade_refused: bool,
-    /// Received, and what they are is not.
-    pub(super) received_fds: VecDeque<OwnedFd>,
+    pub(super) received: Received,
     /// Of a moved link: what each side sends, the bell that rings us, and what was read from
     /// the stream and not acted upon.
-    pub(super) outgoing: Option<Box<Outgoing>>,
+    pub(super) outgoing: Option<Box<Outgoing<B>>>,
     pub(super) incoming: Option<Box<Incoming<B>>>,
     pub(super) bell: Option<Doorbell>,
     pub(super) line: Vec<u8>,
@@ -106,6 +104,8 @@ pub struct Link<B: Buffer> {
     pub(super) peer_has_left: bool,
     /// It holds nothing any more.
     pub(super) peer_is_gone: bool,
+    /// This process could not take in what the peer handed over.
+    pub(super) lacks_room: bool,
 }
 
 impl<B: Buffer> Link<B> {
@@ -157,7 +157,8 @@ impl<B: Buffer> Link<B> {
             peer_ttl: 0,
             upgrade: Upgrade::Never,
             is_upgrade_refused: false,
-            received_fds: VecDeque::new(),
+            received: Received::default(),
+            lacks_room: false,
             outgoing: None,
             incoming: None,
             bell: None,
@@ -216,6 +217,7 @@ impl<B: Buffer> Link<B> {
     pub(crate) fn on_rung(&mut self) {
         if let Some(outgoing) = &mut self.outgoing {
             outgoing.wake();
+            outgoing.forget_taken();
         }
     }
 
@@ -276,10 +278,14 @@ impl<B: Buffer> Link<B> {
     /// Close the stream; what was parsed can still be taken.
     pub(crate) fn close(&mut self) {
         self.sever();
+        self.leave_ring();
         self.say_bye();
+        if let Some(incoming) = &mut self.incoming {
+            incoming.end();
+        }
         self.stream = None;
         self.bell = None;
-        self.received_fds.clear();
+        self.received.fds.clear();
         self.is_inproc = false;
     }
 

@@ -12,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect,
-    recv, recvmsg, sendmsg, shutdown, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType, connect, recv, recvmsg, sendmsg, shutdown, socket_with,
 };
 
 use super::KernelOptions;
@@ -24,6 +24,14 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// Descriptors that come with one read; the kernel closes the rest.
 const MAX_DESCRIPTORS: usize = 4;
+
+/// Descriptors that came with what was read, and are not used yet.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) fds: VecDeque<OwnedFd>,
+    /// The kernel closed some that this process had no room for.
+    pub(crate) lacks_some: bool,
+}
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -83,20 +91,21 @@ impl Stream {
     }
 
     /// Read, and keep the descriptors that come with the bytes.
-    pub(crate) fn read_with(
-        &self,
-        buffer: &mut [u8],
-        fds: &mut VecDeque<OwnedFd>,
-    ) -> Result<usize> {
+    pub(crate) fn read_with(&self, buffer: &mut [u8], received: &mut Received) -> Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(buffer)];
+        let num_before = received.fds.len();
         let read = recvmsg(&self.fd, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(received) = message {
-                fds.extend(received);
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                received.fds.extend(fds);
             }
         }
+        // What exceeds our space is the peer's fault, and no lack.
+        let num_new = received.fds.len() - num_before;
+        received.lacks_some |=
+            read.flags.contains(ReturnFlags::CTRUNC) && num_new < MAX_DESCRIPTORS;
         Ok(read.bytes)
     }
 

@@ -171,6 +171,8 @@ pub struct RingReader<W> {
     head: u64,
     /// Tail as seen last.
     tail: u64,
+    /// Tail is not looked at any more.
+    has_ended: bool,
 }
 
 impl<W: Deref<Target = RingWords>> RingReader<W> {
@@ -181,7 +183,14 @@ impl<W: Deref<Target = RingWords>> RingReader<W> {
     /// If `capacity` is not a power of two.
     pub fn new(words: W, capacity: usize) -> Self {
         assert!(capacity.is_power_of_two(), "capacity of {capacity} is not a power of two");
-        Self { words, capacity, released: 0, head: 0, tail: 0 }
+        Self { words, capacity, released: 0, head: 0, tail: 0, has_ended: false }
+    }
+
+    /// Read no more than is published now: the writer may be there still, and go on.
+    pub fn end(&mut self) {
+        // What is wrong counts for nothing now: all before it can be read.
+        let _ = self.look();
+        self.has_ended = true;
     }
 
     /// Bytes published and not read yet; tail is looked at again only at 0.
@@ -254,6 +263,9 @@ impl<W: Deref<Target = RingWords>> RingReader<W> {
     }
 
     fn look(&mut self) -> Result<(), Corrupt> {
+        if self.has_ended {
+            return Ok(());
+        }
         // SYNC: tail (pairs with `RingWriter::publish`)
         let tail = self.words.tail.load(Ordering::Acquire);
         if tail < self.tail || tail - self.released > self.capacity as u64 {

@@ -1,12 +1,15 @@
 //! What comes from a peer in shared memory. All of it is the peer's to write: each word is
 //! read once, checked, and then used.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::record::{HEADER_BYTES, Header, Kind};
-use crate::link::{Buffer, Limits, Message};
-use crate::shm::{Announcement, Borrower, ControlMap, Descriptor, RingData, TakeError};
+use crate::link::{Buffer, Closed, Limits, Message, OutOfMemory};
+use crate::shm::{
+    Announcement, Borrower, ControlMap, Descriptor, Lease, OpenError, RingData, TakeError,
+};
 use crate::sync::{Corrupt, Doorbell, RingReader};
 use crate::zmtp::Error;
 
@@ -23,6 +26,8 @@ pub(crate) struct Incoming<B> {
     /// Up to where the ring was given back, and was when the writer was last looked after.
     released: u64,
     looked_after: u64,
+    /// What was copied at once and is lent until it is taken, by its position.
+    copied: VecDeque<(u64, Lease)>,
     is_asleep: bool,
     /// The inbox had no room for more.
     pub(super) is_held_up: bool,
@@ -56,6 +61,7 @@ impl<B: Buffer> Incoming<B> {
             message_at: 0,
             released: 0,
             looked_after: 0,
+            copied: VecDeque::new(),
             is_asleep: false,
             is_held_up: false,
         }
@@ -65,6 +71,11 @@ impl<B: Buffer> Incoming<B> {
     #[inline]
     pub(crate) fn has_unread(&mut self) -> bool {
         self.reader.available() != Ok(0)
+    }
+
+    /// Read no more than is there now.
+    pub(crate) fn end(&mut self) {
+        self.reader.end();
     }
 
     /// Whether reading stopped for want of room in the inbox.
@@ -77,10 +88,11 @@ impl<B: Buffer> Incoming<B> {
     }
 
     /// Know a segment that the peer handed over.
-    pub(super) fn add_segment(&mut self, told: Announcement, fd: OwnedFd) -> Result<(), Error> {
-        self.borrower
-            .add_segment(told, fd)
-            .map_err(|_| Error::malformed(self.reader.position(), "segment that cannot be used"))
+    pub(super) fn add_segment(&mut self, told: Announcement, fd: OwnedFd) -> Result<(), Closed> {
+        self.borrower.add_segment(told, fd).map_err(|refused| match refused {
+            OpenError::System(errno) => errno.into(),
+            _ => Error::malformed(self.reader.position(), "segment that cannot be used").into(),
+        })
     }
 
     /// Read the next record, and those that belong to the same message.
@@ -155,18 +167,29 @@ impl<B: Buffer> Incoming<B> {
         body_at: usize,
         nbytes: usize,
         limits: &Limits,
-    ) -> Result<Option<Result<B, crate::link::OutOfMemory>>, Error> {
+    ) -> Result<Option<Result<B, OutOfMemory>>, Error> {
         let at = self.reader.position();
         let told = Descriptor::decode(self.data.slice(body_at, nbytes))
             .map_err(|_| Error::malformed(at, "descriptor that is none"))?;
         match self.borrower.take(told) {
             Ok(lease) => {
                 self.check(told.nbytes, limits)?;
-                Ok(Some(B::from_lease(lease)))
+                Ok(Some(self.hold(lease)))
             }
             Err(TakeError::UnknownSegment) => Ok(None),
             Err(_) => Err(Error::malformed(at, "descriptor of no slot that we hold")),
         }
+    }
+
+    /// Make a part of what is lent. NB: the peer may not have it back before the part is
+    /// taken, for it would send it again if this process died.
+    fn hold(&mut self, lease: Lease) -> Result<B, OutOfMemory> {
+        if B::HOLDS_SLOTS {
+            return B::from_lease(lease);
+        }
+        let part = B::copy_from(lease.as_ref());
+        self.copied.push_back((self.message_at, lease));
+        part
     }
 
     /// Go on behind a record that was parsed.
@@ -189,6 +212,9 @@ impl<B: Buffer> Incoming<B> {
         }
         self.released = position;
         self.reader.release(position);
+        while self.copied.front().is_some_and(|(at, _)| *at < position) {
+            self.copied.pop_front();
+        }
         let is_much = position - self.looked_after >= self.data.nbytes() as u64 / 4;
         if is_much || position == self.reader.position() {
             self.looked_after = position;
@@ -196,6 +222,24 @@ impl<B: Buffer> Incoming<B> {
                 self.bell.ring();
             }
         }
+    }
+
+    /// Pass over the message at hand, which is wrong: nobody is to be sent it again.
+    pub(super) fn skip_message(&mut self) {
+        self.parts.clear();
+        while let Ok(available) = self.reader.available()
+            && let Ok((header, _)) = self.header(self.reader.position(), available)
+        {
+            self.reader.advance(header.record_nbytes());
+            if !matches!(header.kind, Kind::Part { more: true } | Kind::Slot { more: true }) {
+                return;
+            }
+        }
+    }
+
+    /// Say for good what was read; the rest goes back to the peer.
+    pub(super) fn leave(&mut self) {
+        self.release(self.position());
     }
 
     /// Sleep until the peer rings; `false` if something came meanwhile.

@@ -4,9 +4,12 @@
 mod account;
 mod host;
 mod incoming;
+mod notice;
 mod outgoing;
 mod reading;
 mod record;
+mod starts;
+mod unread;
 mod writing;
 
 use std::collections::VecDeque;
@@ -162,7 +165,7 @@ impl<B: Buffer> Link<B> {
     /// The link is up as it is.
     fn stay(&mut self) {
         self.upgrade = Upgrade::Declined;
-        self.received_fds.clear();
+        self.received.fds.clear();
         self.phase = Phase::Up;
     }
 
@@ -202,10 +205,12 @@ impl<B: Buffer> Link<B> {
     /// The peer spoke of shared memory.
     pub(super) fn on_sharing(&mut self, sharing: Sharing, offset: u64) -> Result<(), Error> {
         let out_of_place = || Error::malformed(offset, "SHM out of place");
+        if matches!(self.upgrade, Upgrade::Never | Upgrade::Able(_) | Upgrade::Done) {
+            return Err(out_of_place());
+        }
         match (sharing, std::mem::replace(&mut self.upgrade, Upgrade::Declined)) {
-            (_, Upgrade::Never | Upgrade::Able(_) | Upgrade::Done) => Err(out_of_place()),
-            (_, Upgrade::Declined) => {
-                self.received_fds.clear();
+            (_, Upgrade::Never | Upgrade::Able(_) | Upgrade::Done | Upgrade::Declined) => {
+                self.received.fds.clear();
                 Ok(())
             }
             (Sharing::Offer { ring_nbytes }, Upgrade::Offering(offer)) => {
@@ -236,10 +241,13 @@ impl<B: Buffer> Link<B> {
         if !nbytes.is_power_of_two() || !RING_BYTES.contains(&nbytes) {
             return Err(Error::malformed(offset, "ring of a wrong size"));
         }
-        if self.received_fds.len() < 3 {
-            return Err(Error::malformed(offset, "offer without descriptors"));
+        if self.received.fds.len() < 3 {
+            return match self.received.lacks_some {
+                true => self.decline(offer.options.is_required),
+                false => Err(Error::malformed(offset, "offer without descriptors")),
+            };
         }
-        let fds = self.received_fds.drain(..3).collect();
+        let fds = self.received.fds.drain(..3).collect();
         match Peer::open(fds, nbytes as usize) {
             Ok(peer) => {
                 // Our own offer goes first.
@@ -301,6 +309,11 @@ impl<B: Buffer> Link<B> {
     /// The stream of a moved link, which stays open as long as somebody holds it.
     pub(crate) fn line(&self) -> Option<Arc<OwnedFd>> {
         self.stream.as_ref().filter(|_| self.is_upgraded()).map(Stream::line)
+    }
+
+    /// Whether the link ended because this process has no room for what its peer shares.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.lacks_room
     }
 
     /// What this link shares with no other.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Account;
-use super::record::{HEADER_BYTES, Header, Kind, record_nbytes};
+use super::record::{HEADER_BYTES, Header, Kind, RECORD_ALIGN, record_nbytes};
+use super::starts::Starts;
+use super::unread::Streamed;
 use crate::link::{Buffer, Closed, Message, Stream};
-use crate::shm::{ControlMap, DESCRIPTOR_BYTES, Descriptor, RingData, Slot, Store};
+use crate::shm::{ControlMap, DESCRIPTOR_BYTES, RingData, Slot, Store};
 use crate::sync::{Corrupt, Doorbell, RingWriter};
 use crate::zmtp::Error;
 
@@ -38,10 +40,12 @@ pub(super) enum Wrote {
 }
 
 /// Our half of an upgraded link.
-pub(crate) struct Outgoing {
-    writer: RingWriter<ControlMap>,
-    data: RingData,
-    account: Account,
+pub(crate) struct Outgoing<B> {
+    pub(super) writer: RingWriter<ControlMap>,
+    pub(super) data: RingData,
+    pub(super) starts: Starts,
+    pub(super) account: Account,
+    pub(super) streamed: Streamed<B>,
     /// Where in the ring the records of slots end that were unread when last looked at, and
     /// the bytes in them.
     unread: VecDeque<(u64, usize)>,
@@ -50,12 +54,12 @@ pub(crate) struct Outgoing {
     announced: HashSet<u32>,
     bell: Arc<Doorbell>,
     published: u64,
-    is_sleeping: bool,
+    pub(super) is_sleeping: bool,
     /// A message of one part of at most so much goes into the ring as it is.
     inline_nbytes: usize,
 }
 
-impl Outgoing {
+impl<B: Buffer> Outgoing<B> {
     pub(super) fn new(
         control: ControlMap,
         data: RingData,
@@ -66,6 +70,8 @@ impl Outgoing {
         Self {
             writer: RingWriter::new(control.clone(), data.nbytes()),
             account: Account::new(control, own_nbytes),
+            streamed: Streamed::default(),
+            starts: Starts::new(data.nbytes()),
             data,
             unread: VecDeque::new(),
             unread_nbytes: 0,
@@ -102,7 +108,7 @@ impl Outgoing {
     ///
     /// The peer wrote what cannot be, or the stream is at its end.
     #[inline]
-    pub(super) fn write<B: Buffer>(
+    pub(super) fn write(
         &mut self,
         message: &Message<B>,
         store: &mut Store,
@@ -135,7 +141,7 @@ impl Outgoing {
             }
         }
         self.write_records(message.parts(), offset, slots, store);
-        self.writer.commit(total);
+        self.commit(total);
         let unpublished = self.writer.position() - self.published;
         if num_large > 0 || unpublished >= PUBLISH_BYTES as u64 {
             self.publish();
@@ -153,7 +159,7 @@ impl Outgoing {
         };
         self.data.write_at(offset, &header.encode());
         self.data.write_at(offset + HEADER_BYTES, bytes);
-        self.writer.commit(total);
+        self.commit(total);
         if self.writer.position() - self.published >= PUBLISH_BYTES as u64 {
             self.publish();
         }
@@ -161,7 +167,7 @@ impl Outgoing {
     }
 
     #[inline]
-    fn write_records<B: Buffer>(
+    fn write_records(
         &mut self,
         parts: &[B],
         mut offset: usize,
@@ -191,7 +197,7 @@ impl Outgoing {
     }
 
     /// Hold each large part in a slot, and have the peer know its segment.
-    fn hold_large<B: Buffer>(
+    fn hold_large(
         &mut self,
         message: &Message<B>,
         num_large: usize,
@@ -277,7 +283,8 @@ impl Outgoing {
         for slice in slices {
             let mut rest: &[u8] = slice;
             while !rest.is_empty() {
-                let room = self.writer.room().map_err(corrupt)?.min(limit);
+                // NB: a peer may release bytes that end no record.
+                let room = self.writer.room().map_err(corrupt)?.min(limit) & !(RECORD_ALIGN - 1);
                 let nbytes = rest.len().min(room.saturating_sub(HEADER_BYTES));
                 if nbytes == 0 {
                     self.publish();
@@ -294,12 +301,19 @@ impl Outgoing {
                 };
                 self.data.write_at(offset, &header.encode());
                 self.data.write_at(offset + HEADER_BYTES, &rest[..nbytes]);
-                self.writer.commit(header.record_nbytes());
+                self.commit(header.record_nbytes());
                 taken += nbytes;
                 rest = &rest[nbytes..];
             }
         }
         Ok(taken)
+    }
+
+    /// Count what was written as one that the peer takes as a whole.
+    #[inline]
+    fn commit(&mut self, nbytes: usize) {
+        self.starts.note(self.writer.position(), nbytes);
+        self.writer.commit(nbytes);
     }
 
     /// Let the peer see what was written, and ring if it sleeps.
@@ -330,50 +344,6 @@ impl Outgoing {
     fn sleep_beyond(&mut self, head: u64) -> Result<Wrote, Closed> {
         let room = self.data.nbytes() - (self.writer.position() - head) as usize;
         self.sleep(room + 1)
-    }
-
-    /// Take the messages back that the peer, which is gone, had not taken.
-    pub(super) fn take_unread<B: Buffer>(&mut self, store: &Store) -> VecDeque<Message<B>> {
-        let mut found = VecDeque::new();
-        let mut parts = Vec::new();
-        // A peer that wrote nonsense at its end has taken everything, for all we know.
-        let mut at = self.writer.head().unwrap_or_else(|Corrupt| self.writer.position());
-        let mask = self.data.nbytes() as u64 - 1;
-        while at < self.writer.position() {
-            let offset = (at & mask) as usize;
-            let available = (self.writer.position() - at) as usize;
-            let Some((header, body)) = self.record(offset, available, at) else {
-                break;
-            };
-            at += header.record_nbytes() as u64;
-            let (part, more) = match header.kind {
-                // What went as a stream has no records of its own.
-                Kind::Stream => continue,
-                Kind::Part { more } => (B::copy_from(body), more),
-                Kind::Slot { more } => {
-                    let told = Descriptor::decode(body).ok();
-                    let Some(slot) = told.and_then(|told| self.account.lent(store, &told)) else {
-                        break;
-                    };
-                    (B::from_slot(slot.clone()), more)
-                }
-            };
-            let Ok(part) = part else {
-                break;
-            };
-            parts.push(part);
-            if !more && let Some(message) = Message::from_parts(std::mem::take(&mut parts)) {
-                found.push_back(message);
-            }
-        }
-        found
-    }
-
-    /// The record at `offset`, as we wrote it.
-    fn record(&self, offset: usize, available: usize, at: u64) -> Option<(Header, &[u8])> {
-        let header = self.data.slice(offset, HEADER_BYTES).try_into().ok()?;
-        let header = Header::decode(header, available, at).ok()?;
-        Some((header, self.data.slice(offset + HEADER_BYTES, header.nbytes)))
     }
 
     /// What the peer may still hold.

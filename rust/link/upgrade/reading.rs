@@ -3,8 +3,9 @@
 
 use super::MAX_RECEIVED;
 use super::incoming::{Incoming, Next};
+use super::notice::{NOTICE_BYTES, Notice};
 use crate::link::{Buffer, Closed, Link};
-use crate::shm::{ANNOUNCEMENT_BYTES, Announcement};
+use crate::shm::Announcement;
 use crate::zmtp::Error;
 use rustix::io::Errno;
 
@@ -13,12 +14,6 @@ use rustix::io::Errno;
 pub(crate) const RING_BUDGET_BYTES: usize = 128 << 10;
 /// What a message counts in it besides its payload.
 const MESSAGE_COST: usize = 64;
-/// What a side says over the stream that is about to leave it.
-const BYE: [u8; ANNOUNCEMENT_BYTES] = {
-    let mut bytes = [0; ANNOUNCEMENT_BYTES];
-    [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]] = *b"BDBY\x01";
-    bytes
-};
 
 impl<B: Buffer> Link<B> {
     /// Read what is in the ring, up to a budget, as far as the inbox has room; whether
@@ -27,9 +22,16 @@ impl<B: Buffer> Link<B> {
         let Some(mut incoming) = self.incoming.take() else {
             return Ok(false);
         };
-        let read = self.read_records(&mut incoming);
-        // NB: behind an error there is nothing that can be read.
-        let more = read?;
+        let more = match self.read_records(&mut incoming) {
+            Ok(more) => more,
+            Err(closed) => {
+                if let Closed::Protocol(_) = closed {
+                    incoming.skip_message();
+                }
+                incoming.leave();
+                return Err(closed);
+            }
+        };
         self.incoming = Some(incoming);
         // It may have said so before a segment that was looked for.
         if self.peer_has_left && self.stream.is_some() { Err(Closed::Eof) } else { Ok(more) }
@@ -102,14 +104,18 @@ impl<B: Buffer> Link<B> {
             let Some(stream) = &self.stream else {
                 return Err(Closed::Eof);
             };
-            let mut bytes = [0; ANNOUNCEMENT_BYTES];
-            match stream.read_with(&mut bytes, &mut self.received_fds) {
-                Ok(0) => {
+            let mut bytes = [0; NOTICE_BYTES];
+            match stream.read_with(&mut bytes, &mut self.received) {
+                // NB: of a peer that has died without having read all, the kernel says so.
+                Ok(0) | Err(Errno::CONNRESET) => {
                     self.peer_has_left = true;
                     self.peer_is_gone = true;
                     return Err(Closed::Eof);
                 }
-                Ok(read) => self.line.extend_from_slice(&bytes[..read]),
+                Ok(read) => {
+                    self.heard = [true; 2];
+                    self.line.extend_from_slice(&bytes[..read]);
+                }
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
             }
@@ -119,33 +125,58 @@ impl<B: Buffer> Link<B> {
     /// Act upon what was read from the stream.
     fn take_notices(&mut self, incoming: &mut Incoming<B>) -> Result<(), Closed> {
         let malformed = |reason| Err(Error::malformed(0, reason).into());
-        while let Some(notice) = self.line.first_chunk::<ANNOUNCEMENT_BYTES>().copied() {
-            self.line.drain(..ANNOUNCEMENT_BYTES);
-            if notice == BYE {
-                self.peer_has_left = true;
-                return Err(Closed::Eof);
-            }
-            let Ok(told) = Announcement::decode(&notice) else {
-                return malformed("neither a segment nor an end");
-            };
-            match self.received_fds.pop_front() {
-                Some(fd) => incoming.add_segment(told, fd)?,
-                None => return malformed("segment without a descriptor"),
+        while let Some(bytes) = self.line.first_chunk::<NOTICE_BYTES>().copied() {
+            self.line.drain(..NOTICE_BYTES);
+            match Notice::decode(&bytes) {
+                Some(Notice::Segment(told)) => self.take_segment(incoming, told)?,
+                Some(Notice::Ping { ttl }) => {
+                    self.peer_ttl = ttl;
+                    self.say(Notice::Pong);
+                }
+                Some(Notice::Pong) => {}
+                Some(Notice::Bye) => {
+                    self.peer_has_left = true;
+                    return Err(Closed::Eof);
+                }
+                None => return malformed("notice that nobody gives"),
             }
         }
-        if self.received_fds.len() > MAX_RECEIVED {
+        if self.received.fds.len() > MAX_RECEIVED {
             return malformed("descriptors of nothing");
         }
         Ok(())
+    }
+
+    fn take_segment(
+        &mut self,
+        incoming: &mut Incoming<B>,
+        told: Announcement,
+    ) -> Result<(), Closed> {
+        let known = match self.received.fds.pop_front() {
+            Some(fd) => incoming.add_segment(told, fd),
+            None if self.received.lacks_some => Err(Closed::System(Errno::MFILE)),
+            None => return Err(Error::malformed(0, "segment without a descriptor").into()),
+        };
+        self.lacks_room |= matches!(known, Err(Closed::System(_)));
+        known
     }
 
     /// Give the peer back what was taken.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(incoming) = &mut self.incoming {
-            let oldest = self.inbox.oldest().filter(|_| self.inbox.holds_up());
-            let position = oldest.unwrap_or_else(|| incoming.position());
-            incoming.release(position);
+            let has_some = !self.stash.is_empty();
+            let oldest = self.inbox.oldest().or(has_some.then(|| self.inbox.newest()));
+            let oldest = oldest.filter(|_| self.inbox.holds_up());
+            incoming.release(oldest.unwrap_or_else(|| incoming.position()));
+        }
+    }
+
+    /// Read no more, of a peer that may live on: what was not read is the peer's again, and
+    /// what was is ours.
+    pub(in crate::link) fn leave_ring(&mut self) {
+        if let Some(mut incoming) = self.incoming.take_if(|_| !self.peer_has_left) {
+            incoming.leave();
         }
     }
 
@@ -176,9 +207,21 @@ impl<B: Buffer> Link<B> {
     /// Tell the peer that this side leaves: what it lent may be in use for longer, and keeps
     /// the stream open.
     pub(in crate::link) fn say_bye(&mut self) {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.is_upgraded()) {
-            // A stream that takes nothing is at its end, or the peer sees that it ends.
-            let _ = stream.write(&[std::io::IoSlice::new(&BYE)]);
+        if self.is_upgraded() {
+            self.say(Notice::Bye);
+        }
+    }
+
+    /// Ask the peer for a sign of life. NB: not by the ring, where it would wait until the
+    /// peer's application takes what is before it.
+    pub(in crate::link) fn ping_by_line(&mut self, ttl: u16) {
+        self.say(Notice::Ping { ttl });
+    }
+
+    fn say(&self, notice: Notice) {
+        if let Some(stream) = &self.stream {
+            // A stream that takes nothing is at its end, or not read at all.
+            let _ = stream.write(&[std::io::IoSlice::new(&notice.encode())]);
         }
     }
 }

@@ -4,6 +4,8 @@ use crate::zmtp::Error;
 
 /// A record's header.
 pub(super) const HEADER_BYTES: usize = 8;
+/// What the length of a record is a multiple of.
+pub(super) const RECORD_ALIGN: usize = 8;
 const MORE: u8 = 1;
 
 /// What a record holds.
@@ -76,7 +78,7 @@ impl Header {
 /// Bytes of a record whose body has `nbytes`.
 #[inline]
 pub(super) fn record_nbytes(nbytes: usize) -> usize {
-    (HEADER_BYTES + nbytes).next_multiple_of(8)
+    (HEADER_BYTES + nbytes).next_multiple_of(RECORD_ALIGN)
 }
 
 #[cfg(test)]

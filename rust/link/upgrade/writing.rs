@@ -1,7 +1,7 @@
 //! Sending over a link that was moved: commands first, then messages.
 
 use super::outgoing::{Outgoing, Wrote};
-use crate::link::{Buffer, Closed, Link, Phase, Written};
+use crate::link::{Buffer, Closed, Link, Message, Phase, Written};
 use crate::shm::Store;
 use std::io::IoSlice;
 
@@ -9,11 +9,11 @@ impl<B: Buffer> Link<B> {
     /// Write until all is written or the peer has to read first.
     pub(in crate::link) fn flush_moved(
         &mut self,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<B>,
         scratch: &mut Vec<u8>,
         store: &mut Store,
-    ) -> Result<Written, Closed> {
-        let mut total = Written::default();
+        total: &mut Written,
+    ) -> Result<(), Closed> {
         while !outgoing.is_sleeping() && !self.blocked && !self.severed {
             if !self.control.is_empty() && !self.outbox.is_amid_message() {
                 let rest = &self.control[self.control_at..];
@@ -35,25 +35,35 @@ impl<B: Buffer> Link<B> {
                 true => Wrote::Unfit,
                 false => outgoing.write(message, store, stream)?,
             };
-            let written = match wrote {
+            match wrote {
                 Wrote::Whole => {
-                    let nbytes = self.outbox.pop().map_or(0, |message| message.nbytes() as u64);
-                    Written { num_messages: 1, nbytes }
+                    if let Some(message) = self.outbox.pop() {
+                        total.add(&message);
+                    }
                 }
-                Wrote::Full => continue,
+                Wrote::Full => {}
                 Wrote::Blocked => {
                     self.blocked = true;
                     break;
                 }
                 Wrote::Unfit => {
                     let write = |slices: &[IoSlice<'_>]| outgoing.write_stream(slices);
-                    self.outbox.write_batch(scratch, true, write)?.0
+                    if let Some(message) = self.outbox.write_first(scratch, write)? {
+                        total.add(&message);
+                        outgoing.keep_streamed(message);
+                    }
                 }
-            };
-            total.num_messages += written.num_messages;
-            total.nbytes += written.nbytes;
+            }
         }
         outgoing.publish();
-        Ok(total)
+        outgoing.forget_taken();
+        Ok(())
+    }
+}
+
+impl Written {
+    fn add<B: Buffer>(&mut self, message: &Message<B>) {
+        self.num_messages += 1;
+        self.nbytes += message.nbytes() as u64;
     }
 }
