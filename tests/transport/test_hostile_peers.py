@@ -47,7 +47,7 @@ async def with_an_honest_peer(
         await attack(endpoint)
         await tx.send(b"after")
         assert await rx.recv() == b"after"
-        # What came through shared memory may be taken before the end of another is read.
+        # What came through shared memory may be taken before another end is read.
         await eventually(lambda: rx.statistics().num_peers == 1)
         return rx
 
