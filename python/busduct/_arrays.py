@@ -26,7 +26,7 @@ def as_array(buffer: Any, dtype: str | Any, shape: Sequence[int] | None) -> Any:
 
     Args:
         buffer: Has the buffer protocol.
-        dtype: What numpy takes, or the name of a type of ml_dtypes.
+        dtype: What numpy takes, or the name of a type of ml_dtypes; None for bytes.
         shape: None for one dimension.
 
     Raises:
@@ -64,6 +64,10 @@ def to_dlpack(
     if dl_device not in {None, CPU}:
         msg = f"it is memory of the CPU, device {CPU}"
         raise BufferError(msg)
+    is_versioned = max_version is not None and max_version[0] >= 1
+    if memoryview(buffer).readonly and not copy and not is_versioned:
+        msg = "it is read-only, which DLPack can tell from version 1.0"
+        raise BufferError(msg)
     array = _import_numpy().frombuffer(buffer, "uint8")
     return array.__dlpack__(max_version=max_version, copy=copy)
 
@@ -78,6 +82,9 @@ def _import_numpy() -> Any:
 
 
 def _to_dtype(dtype: str | Any) -> Any:
+    if dtype is None:
+        # NB: numpy would make float64 of it.
+        return "uint8"
     if not isinstance(dtype, str) or not dtype.startswith(_OF_ML_DTYPES):
         return dtype
     try:

@@ -650,7 +650,7 @@ class Loan:
 
         Args:
             dtype: What numpy takes; "bfloat16" and the float8 kinds where ml_dtypes is
-                installed.
+                installed. None for bytes.
             shape: None for one dimension.
 
         Raises:

@@ -1,5 +1,6 @@
 //! What the methods of a socket are given, as the core takes it.
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
 use super::buffer::PyFrame;
@@ -69,6 +70,22 @@ pub(super) fn subscribers(py: Python<'_>, count: i64, topic: Topic) -> PyResult<
         Ok(count) if count > 0 => Ok(Operation::Subscribers { count, topic }),
         _ => Err(error::config(py, &format!("count is {count}; it must be at least 1"))),
     }
+}
+
+/// Read a count or a size. What is larger than any there can be is as good as the largest,
+/// and what is smaller as wrong as the smallest.
+///
+/// # Errors
+///
+/// TypeError for what is no integer.
+pub(super) fn amount(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    value.extract().or_else(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
+        } else {
+            Err(error)
+        }
+    })
 }
 
 pub(super) fn many(py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Taking> {

@@ -23,10 +23,7 @@ pub(super) fn to_numpy<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let as_array = PyModule::import(py, "busduct._arrays")?.getattr("as_array")?;
-    match dtype {
-        Some(dtype) => as_array.call1((object, dtype, shape)),
-        None => as_array.call1((object, "uint8", shape)),
-    }
+    as_array.call1((object, dtype, shape))
 }
 
 /// What is asked of `__dlpack__`.

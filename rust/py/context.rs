@@ -50,8 +50,8 @@ impl Context {
 impl Context {
     #[new]
     #[pyo3(signature = (*, key=None, io_thread=false, shm="auto",
-        shm_max_bytes=Size(Some(268_435_456)), shm_ring_bytes=Size(Some(524_288)),
-        spin_us=Size(Some(0))),
+        shm_max_bytes=Size::of(268_435_456), shm_ring_bytes=Size::of(524_288),
+        spin_us=Size::of(0)),
         text_signature = "(*, key=None, io_thread=False, shm='auto', \
 shm_max_bytes=268435456, shm_ring_bytes=524288, spin_us=0)")]
     fn new(

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::arguments::amount;
 use super::blocking::to_duration;
 use super::error;
 use crate::context::{ShmMode, ShmOptions};
-use crate::socket::{OnFull, SocketOptions};
+use crate::socket::{OnFull, OptionError, SocketOptions};
 
 /// Read the keywords; what none of them names stays at its default.
 ///
@@ -31,15 +32,26 @@ pub(super) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<So
     Ok(options)
 }
 
-/// A size as Python gives it; `None` for what is negative.
-pub(super) struct Size(pub(super) Option<usize>);
+/// A size as Python gives it, and as it is told where it is wrong.
+pub(super) struct Size {
+    /// `None` for what is negative.
+    size: Option<usize>,
+    text: String,
+}
+
+impl Size {
+    pub(super) fn of(size: usize) -> Self {
+        Self { size: Some(size), text: size.to_string() }
+    }
+}
 
 impl<'py> FromPyObject<'_, 'py> for Size {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let size = to_size(&object)?;
-        Ok(Self(if object.lt(0)? { None } else { Some(size) }))
+        let size = if object.lt(0)? { None } else { Some(size) };
+        Ok(Self { size, text: object.str()?.to_string() })
     }
 }
 
@@ -55,33 +67,46 @@ pub(super) struct ShmKeywords<'a> {
 }
 
 impl ShmKeywords<'_> {
-    /// Read them. Ranges are the core's to check.
+    /// Read them.
     ///
     /// # Errors
     ///
-    /// ConfigError for what is no mode, or a negative time.
+    /// ConfigError for what is no mode, or out of its range.
     pub(super) fn read(self, py: Python<'_>) -> PyResult<ShmOptions> {
-        let negative = || error::config(py, "spin_us must be at least 0");
-        Ok(ShmOptions {
+        let spin_us = self.spin_us.size.and_then(|spin_us| u64::try_from(spin_us).ok());
+        let options = ShmOptions {
             mode: self.mode(py)?,
-            max_bytes: self.max_bytes.0.unwrap_or(0),
-            ring_bytes: self.ring_bytes.0.unwrap_or(0),
-            spin: Duration::from_micros(self.spin_us.0.ok_or_else(negative)? as u64),
-        })
+            max_bytes: self.max_bytes.size.unwrap_or(0),
+            ring_bytes: self.ring_bytes.size.unwrap_or(0),
+            // What is negative is as wrong as what is too long.
+            spin: spin_us.map_or(Duration::MAX, Duration::from_micros),
+        };
+        options.validate().map_err(|OptionError { name, allowed }| {
+            let given = match name {
+                "shm_max_bytes" => &self.max_bytes,
+                "shm_ring_bytes" => &self.ring_bytes,
+                _ => &self.spin_us,
+            };
+            error::config(py, &format!("{name} is {}; it must be {allowed}", given.text))
+        })?;
+        Ok(options)
     }
 
     /// The mode as it is given, or where that is the default, as the environment says.
     fn mode(&self, py: Python<'_>) -> PyResult<ShmMode> {
-        let asked = ShmMode::parse(self.mode).ok_or_else(|| {
-            error::config(py, &format!("shm is {:?}, which is no mode", self.mode))
-        })?;
-        let Some(word) = std::env::var_os(MODE_VARIABLE).filter(|_| asked == ShmMode::Auto) else {
-            return Ok(asked);
-        };
-        let unknown =
-            || error::config(py, &format!("{MODE_VARIABLE} is {word:?}, which is no mode"));
-        word.to_str().and_then(ShmMode::parse).ok_or_else(unknown)
+        let asked = to_mode(py, "shm", self.mode)?;
+        match std::env::var_os(MODE_VARIABLE).filter(|_| asked == ShmMode::Auto) {
+            Some(word) => to_mode(py, MODE_VARIABLE, &word.to_string_lossy()),
+            None => Ok(asked),
+        }
     }
+}
+
+fn to_mode(py: Python<'_>, name: &str, word: &str) -> PyResult<ShmMode> {
+    ShmMode::parse(word).ok_or_else(|| {
+        let allowed = "it must be \"auto\", \"off\" or \"require\"";
+        error::config(py, &format!("{name} is \"{word}\"; {allowed}"))
+    })
 }
 
 /// Tell which argument has the wrong type, as a call with a signature would.
@@ -172,16 +197,9 @@ fn read_other(options: &mut SocketOptions, name: &str, value: &Bound<'_, PyAny>)
     Ok(true)
 }
 
-/// What is negative is as wrong as zero, and becomes it; what is too large for any machine
-/// is as good as the largest size.
+/// What is negative is as wrong as zero, and becomes it.
 fn to_size(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match value.extract::<i64>() {
-        Ok(size) => Ok(usize::try_from(size).unwrap_or(0)),
-        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
-            Ok(if value.lt(0)? { 0 } else { usize::MAX })
-        }
-        Err(error) => Err(error),
-    }
+    Ok(usize::try_from(amount(value)?).unwrap_or(0))
 }
 
 /// Zero means something here, so what is negative is told apart.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::arguments::{Linger, Topic, frames, many, one, parts as to_message, subscribers};
+use super::arguments::{
+    Linger, Topic, amount, frames, many, one, parts as to_message, subscribers,
+};
 use super::awaitable::Awaitable;
 use super::batches::Batches;
 use super::blocking::{self, to_duration};
@@ -258,7 +260,12 @@ impl Socket {
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
-    fn recv_many(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Awaitable> {
+    fn recv_many(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = amount)] max_n: i64,
+        #[pyo3(from_py_with = amount)] max_bytes: i64,
+    ) -> PyResult<Awaitable> {
         Ok(self.awaitable(Operation::RecvMany(many(py, max_n, max_bytes)?)))
     }
 
@@ -271,7 +278,12 @@ impl Socket {
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
-    fn recv_many_nowait(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Py<PyAny>> {
+    fn recv_many_nowait(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = amount)] max_n: i64,
+        #[pyo3(from_py_with = amount)] max_bytes: i64,
+    ) -> PyResult<Py<PyAny>> {
         let output = self.recv_now(py, Operation::RecvMany(many(py, max_n, max_bytes)?))?;
         output.unwrap_or(Output::Frames(Vec::new())).into_object(py)
     }
@@ -290,14 +302,14 @@ impl Socket {
     fn recv_many_blocking(
         &self,
         py: Python<'_>,
-        max_n: i64,
-        max_bytes: i64,
+        #[pyo3(from_py_with = amount)] max_n: i64,
+        #[pyo3(from_py_with = amount)] max_bytes: i64,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         self.block(py, Operation::RecvMany(many(py, max_n, max_bytes)?), timeout)
     }
 
-    fn loan(&self, py: Python<'_>, nbytes: i64) -> PyResult<Loan> {
+    fn loan(&self, py: Python<'_>, #[pyo3(from_py_with = amount)] nbytes: i64) -> PyResult<Loan> {
         let Ok(nbytes) = usize::try_from(nbytes) else {
             let text = format!("nbytes is {nbytes}; it must be at least 0");
             return Err(error::config(py, &text));
@@ -343,7 +355,12 @@ impl Socket {
     }
 
     #[pyo3(signature = (max_n=1024, max_bytes=1_048_576))]
-    fn batches(&self, py: Python<'_>, max_n: i64, max_bytes: i64) -> PyResult<Batches> {
+    fn batches(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = amount)] max_n: i64,
+        #[pyo3(from_py_with = amount)] max_bytes: i64,
+    ) -> PyResult<Batches> {
         let taking = many(py, max_n, max_bytes)?;
         Ok(Batches::new(self._context.clone_ref(py), self.shared.clone(), self.key, taking))
     }
@@ -387,7 +404,12 @@ impl Socket {
     }
 
     #[pyo3(signature = (count=1, topic=Topic::default()), text_signature = "($self, count=1, topic=b'')")]
-    fn wait_subscribers(&self, py: Python<'_>, count: i64, topic: Topic) -> PyResult<Awaitable> {
+    fn wait_subscribers(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = amount)] count: i64,
+        topic: Topic,
+    ) -> PyResult<Awaitable> {
         Ok(self.awaitable(subscribers(py, count, topic)?))
     }
 
@@ -396,7 +418,7 @@ impl Socket {
     fn wait_subscribers_blocking(
         &self,
         py: Python<'_>,
-        count: i64,
+        #[pyo3(from_py_with = amount)] count: i64,
         topic: Topic,
         timeout: Option<f64>,
     ) -> PyResult<()> {

@@ -62,6 +62,7 @@ def test_array_of_bytes_is_what_is_given_unasked(ends: tuple[Any, Any]) -> None:
     assert (array.dtype, array.shape, array.flags.writeable) == (np.uint8, (24,), True)
     array[:] = range(24)
     assert memoryview(loan).tobytes() == bytes(range(24))
+    assert loan.as_numpy(None).dtype == np.uint8
     assert loan.as_numpy("<u4", [2, 3])[1, 2] == 0x17161514
 
 

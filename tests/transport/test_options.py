@@ -47,6 +47,7 @@ OF_KINDS: list[tuple[str, Any, set[str]]] = [
     ("xpub_verbose", True, {"XPUB"}),
     ("max_subscriptions", 5, {"PUB", "XPUB"}),
 ]
+FLAGS = ["isolate", *(name for name, value, _ in OF_KINDS if value in {True, False})]
 SENDING = {"PAIR", "PUB", "REQ", "REP", "DEALER", "ROUTER", "PUSH", "XPUB"}
 POLICIES: list[tuple[str, set[str]]] = [
     ("wait", set(KINDS)),
@@ -117,6 +118,15 @@ def test_count_that_is_no_integer_is_a_type_error(
 ) -> None:
     with backend.Context() as ctx, pytest.raises(TypeError):
         ctx.socket(backend.PUB, **{name: "1"})
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_flag_that_is_no_bool_is_a_type_error(
+    backend: ModuleType, name: str, value: Any
+) -> None:
+    with backend.Context() as ctx, pytest.raises(TypeError):
+        ctx.socket(backend.PUB, **{name: value})
 
 
 def test_policy_that_is_no_text_is_a_type_error(backend: ModuleType) -> None:

@@ -1,5 +1,6 @@
 """What a context is told of shared memory is checked, and what it has is told."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -87,6 +88,42 @@ def test_shared_memory_is_required_in_vain_of_python(backend: ModuleType) -> Non
             backend.Context(shm="require")
     else:
         backend.Context(shm="require").close()
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_environment_says_the_default(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, ipc_dir: Path, mode: str
+) -> None:
+    monkeypatch.setenv("BUSDUCT_SHM", mode)
+    with backend.Context() as ctx:
+        tx, rx = ctx.socket(backend.PUSH), ctx.socket(backend.PULL)
+        tx.connect(rx.bind(f"ipc://{ipc_dir}/a"))
+        tx.send_nowait(b"text")
+        assert rx.recv_blocking(timeout=20) == b"text"
+        moved = mode == "auto" and backend.BACKEND == "rust"
+        assert ctx.statistics().num_shm_peers == (2 if moved else 0)
+
+
+@pytest.mark.parametrize("mode", ["on", ""])
+def test_environment_that_says_nonsense_is_refused_by_name(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("BUSDUCT_SHM", mode)
+    with pytest.raises(ConfigError, match=f'^BUSDUCT_SHM is "{mode}"; '):
+        backend.Context()
+    # Who says it himself is not asked.
+    backend.Context(shm="off").close()
+
+
+def test_environment_requires_in_vain_of_python(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_SHM", "require")
+    if backend.BACKEND == "python":
+        with pytest.raises(ConfigError, match="BUSDUCT_SHM"):
+            backend.Context()
+    else:
+        backend.Context().close()
 
 
 def test_context_without_peers_has_nothing_in_shared_memory(

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from busduct._fallback._counters import Counters
-from busduct._fallback._kinds import KIND_NAMES
+from busduct._fallback._kinds import KIND_NAMES, PUB
 from busduct._fallback._options import SocketOptions
 from busduct._fallback._peer import Peer
 from busduct._fallback._waiting import WaitQueue
@@ -67,8 +67,8 @@ class Collector(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def has_parts(self) -> bool:
-        """Whether the next message is there and has several parts."""
+    def num_parts(self) -> int:
+        """How many parts the next message has for the caller; 0 if there is none."""
 
     @abc.abstractmethod
     def take(self) -> list[bytes] | None:
@@ -94,7 +94,9 @@ class Deaf(Collector):
 
     def check(self) -> None:
         """Refuse to receive."""
-        msg = f"a {KIND_NAMES[self._options.kind]} cannot receive"
+        kind = self._options.kind
+        instead = "; an XPUB can" if kind == PUB else ""
+        msg = f"a {KIND_NAMES[kind]} socket cannot receive{instead}"
         raise LocalProtocolError(msg)
 
     @property
@@ -103,9 +105,9 @@ class Deaf(Collector):
         return True
 
     @property
-    def has_parts(self) -> bool:
-        """Whether there is a message of several parts: there is none."""
-        return False
+    def num_parts(self) -> int:
+        """How many parts the next message has: there is none."""
+        return 0
 
     def take(self) -> list[bytes] | None:
         """Return nothing."""
@@ -146,9 +148,9 @@ class FairQueue(Collector):
         return bool(self._ready)
 
     @property
-    def has_parts(self) -> bool:
-        """Whether the next message is there and has several parts."""
-        return bool(self._ready) and len(self._ready[0].inbox[0]) > 1
+    def num_parts(self) -> int:
+        """How many parts the next message has; 0 if there is none."""
+        return len(self._ready[0].inbox[0]) if self._ready else 0
 
     def take(self) -> list[bytes] | None:
         """Take the next message; its peer goes to the end of the line."""
@@ -180,9 +182,9 @@ class RoutingQueue(FairQueue):
     """Messages with the id of their peer in front: ROUTER."""
 
     @property
-    def has_parts(self) -> bool:
-        """Whether there is a message: each has an id and a part."""
-        return bool(self._ready)
+    def num_parts(self) -> int:
+        """How many parts the next message has, its peer's id among them."""
+        return 1 + super().num_parts if self._ready else 0
 
     def take(self) -> list[bytes] | None:
         """Take the next message, its peer's routing id first."""

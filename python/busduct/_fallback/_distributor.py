@@ -3,7 +3,7 @@
 import abc
 
 from busduct._fallback._counters import Counters
-from busduct._fallback._kinds import KIND_NAMES
+from busduct._fallback._kinds import KIND_NAMES, SUB
 from busduct._fallback._limits import check_size
 from busduct._fallback._options import SocketOptions
 from busduct._fallback._peer import Peer
@@ -112,7 +112,9 @@ class Mute(Distributor):
 
     def check(self, message: list[bytes]) -> None:
         """Refuse every message."""
-        msg = f"a {KIND_NAMES[self._options.kind]} cannot send"
+        kind = self._options.kind
+        instead = "; an XSUB can" if kind == SUB else ""
+        msg = f"a {KIND_NAMES[kind]} socket cannot send{instead}"
         raise LocalProtocolError(msg)
 
     def accept(self, message: list[bytes], *, urgent: bool = False) -> WaitQueue | None:

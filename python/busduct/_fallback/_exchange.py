@@ -44,7 +44,7 @@ class Exchange:
         message = _to_parts(parts, given)
         self.check_open()
         if urgent and self._kind not in {PAIR, PUSH, DEALER, ROUTER}:
-            msg = f"a {KIND_NAMES[self._kind]} has no urgent messages"
+            msg = f"a {KIND_NAMES[self._kind]} sends no urgent messages"
             raise LocalProtocolError(msg)
         self._check_message(message)
         return message
@@ -128,8 +128,7 @@ class Exchange:
     def recv(self) -> bytes | WaitQueue:
         """Take the next message if it has one part."""
         self._check_receiving()
-        if self._pattern.collector.has_parts:
-            self._refuse_parts()
+        self._refuse_parts()
         message = self._pattern.collector.take()
         return self._pattern.collector.waiters if message is None else message[0]
 
@@ -159,11 +158,10 @@ class Exchange:
     def _recv_many(self, max_n: int, max_bytes: int) -> list[bytes] | WaitQueue:
         self._check_receiving()
         collector = self._pattern.collector
-        if collector.has_parts:
-            self._refuse_parts()
+        self._refuse_parts()
         taken: list[bytes] = []
         nbytes = 0
-        while len(taken) < max_n and nbytes < max_bytes and not collector.has_parts:
+        while len(taken) < max_n and nbytes < max_bytes and collector.num_parts <= 1:
             message = collector.take()
             if message is None:
                 break
@@ -176,10 +174,12 @@ class Exchange:
         self._pattern.collector.check()
 
     def _refuse_parts(self) -> None:
+        num_parts = self._pattern.collector.num_parts
+        if num_parts <= 1:
+            return
         # The message stays, and may be what the next one waits for.
         self._pattern.collector.waiters.wake()
-        kind = KIND_NAMES[self._kind]
-        msg = f"the next message of this {kind} has several parts; use recv_multipart"
+        msg = f"next message has {num_parts} parts; use recv_multipart"
         raise LocalProtocolError(msg)
 
     @property

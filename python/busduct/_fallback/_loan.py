@@ -29,7 +29,10 @@ class Loan(bytearray):
     @classmethod
     def _open(cls, nbytes: int) -> Self:
         self = cls.__new__(cls)
-        bytearray.__init__(self, nbytes)
+        try:
+            bytearray.__init__(self, nbytes)
+        except OverflowError as error:
+            raise MemoryError from error
         self._is_released = False
         return self
 
@@ -51,7 +54,11 @@ class Loan(bytearray):
 
     def release(self) -> None:
         """Give it back unsent. Idempotent."""
-        self.clear()
+        try:
+            self.clear()
+        except BufferError:
+            msg = "views of the loan are held"
+            raise BufferError(msg) from None
         self._is_released = True
 
     def as_numpy(

@@ -90,12 +90,29 @@ class SocketOptions:
             kinds = ", ".join(f"{name} ({kind})" for kind, name in KIND_NAMES.items())
             msg = f"kind is {self.kind}; it must be one of {kinds}"
             raise ConfigError(msg)
+        self._check_flags()
         self._check_counts()
         check_linger(self.linger)
         self._check_durations()
         self._check_routing_id()
         self._check_on_full()
         self._check_kind()
+
+    def _check_flags(self) -> None:
+        for name in (
+            "immediate",
+            "probe_router",
+            "router_mandatory",
+            "router_handover",
+            "req_correlate",
+            "req_relaxed",
+            "xpub_verbose",
+            "isolate",
+        ):
+            flag = getattr(self, name)
+            if not isinstance(flag, bool):
+                msg = f"{name} is a bool, not {type(flag).__name__}"
+                raise TypeError(msg)
 
     def _check_counts(self) -> None:
         for name in (

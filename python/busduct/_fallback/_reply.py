@@ -140,12 +140,12 @@ class RequestQueue(FairQueue):
         return self._sender.debt is not None or super().is_readable
 
     @property
-    def has_parts(self) -> bool:
-        """Whether the next request is there and has several parts."""
+    def num_parts(self) -> int:
+        """How many parts the next request has without its envelope; 0 if none came."""
         if not self._ready:
-            return False
+            return 0
         message = self._ready[0].inbox[0]
-        return len(message) > _num_envelope_parts(message) + 1
+        return len(message) - _num_envelope_parts(message)
 
     def take(self) -> list[bytes] | None:
         """Take the next request; a reply is owed from here on."""

@@ -147,11 +147,11 @@ class ReplyQueue(FairQueue):
         return request is None or request.is_lost or super().is_readable
 
     @property
-    def has_parts(self) -> bool:
-        """Whether the reply is there and has several parts."""
-        num_envelope_parts = self._sender.num_envelope_parts
-        ready = self._ready
-        return bool(ready) and len(ready[0].inbox[0]) > num_envelope_parts + 1
+    def num_parts(self) -> int:
+        """How many parts the reply has, without its envelope; 0 if it is not there."""
+        if not self._ready:
+            return 0
+        return len(self._ready[0].inbox[0]) - self._sender.num_envelope_parts
 
     def take(self) -> list[bytes] | None:
         """Take the reply.

@@ -27,7 +27,7 @@ class Router(Distributor):
     def check(self, message: list[bytes]) -> None:
         """Check that a message names its peer and says something."""
         if len(message) == 1:
-            msg = "a message of a ROUTER starts with a routing id; use send_multipart"
+            msg = "a ROUTER message starts with a routing id; use send_multipart"
             raise LocalProtocolError(msg)
         super().check(message)
 
