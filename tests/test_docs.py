@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from busduct.statistics import ContextStatistics
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -108,11 +111,11 @@ def test_index_names_every_page() -> None:
     assert {page for page in pages if page.parent.name != "decisions"} <= linked
 
 
-def socket_options() -> dict[str, str]:
-    """Return the keywords of `Context.socket` and their defaults, from the stub."""
+def keywords_of(function: str) -> dict[str, str]:
+    """Return the keywords of a function in the stub, and their defaults."""
     stub = ast.parse((ROOT / "python/busduct/_core.pyi").read_text())
     for node in ast.walk(stub):
-        if isinstance(node, ast.FunctionDef) and node.name == "socket":
+        if isinstance(node, ast.FunctionDef) and node.name == function:
             names = [argument.arg for argument in node.args.kwonlyargs]
             defaults = [ast.literal_eval(d) for d in node.args.kw_defaults if d]
             return dict(zip(names, map(repr, defaults), strict=True))
@@ -122,7 +125,19 @@ def socket_options() -> dict[str, str]:
 def test_options_are_described_with_their_defaults() -> None:
     page = (ROOT / "docs" / "patterns" / "options.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `([^`]+)`", page, re.MULTILINE)
-    assert dict(rows) == socket_options()
+    assert dict(rows) == keywords_of("socket")
+
+
+def test_options_of_a_context_are_described_with_their_defaults() -> None:
+    page = (ROOT / "docs" / "patterns" / "options.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.MULTILINE)
+    assert dict(rows) == keywords_of("__new__")
+
+
+def test_statistics_of_a_context_are_described() -> None:
+    page = (ROOT / "docs" / "patterns" / "options.md").read_text()
+    described = re.findall(r"^\| `(\w*shm_\w+)` \| [^`]", page, re.MULTILINE)
+    assert described == [field.name for field in fields(ContextStatistics)]
 
 
 def test_code_points_at_sections_that_there_are() -> None:
