@@ -92,7 +92,11 @@ impl Peer {
         let mut next = || fds.pop_front().ok_or(OpenError::System(Errno::BADF));
         let control = ControlMap::open(next()?)?;
         let data = RingData::open(next()?, ring_nbytes)?;
-        let bell = Arc::new(Doorbell::open(next()?).map_err(OpenError::System)?);
+        let bell = Doorbell::open(next()?).map_err(|errno| match errno {
+            Errno::INVAL => OpenError::Inconsistent { reason: "bell that cannot be rung" },
+            errno => OpenError::System(errno),
+        })?;
+        let bell = Arc::new(bell);
         Ok(Self { control, data, bell })
     }
 }
@@ -217,6 +221,14 @@ impl<B: Buffer> Link<B> {
                 self.on_offer(offer, ring_nbytes, offset)
             }
             (Sharing::Accept, Upgrade::Accepted(offer, peer)) => {
+                // NB: what is not written yet, our own acceptance above all, is still for the
+                // stream. A peer that reads has room for it.
+                if !self.control.is_empty()
+                    && self.flush_control().is_ok()
+                    && !self.control.is_empty()
+                {
+                    return Err(out_of_place());
+                }
                 self.move_over(*offer, *peer);
                 Ok(())
             }

@@ -12,8 +12,12 @@ use rustix::io::Errno;
 /// Payload bytes after which one link lets the others have their turn, and which so stay in
 /// the cache until they are taken.
 pub(crate) const RING_BUDGET_BYTES: usize = 128 << 10;
-/// What a message counts in it besides its payload.
+/// What a message, or a piece of a stream, counts in it besides its payload.
 const MESSAGE_COST: usize = 64;
+/// What reading the stream of a moved link counts in it.
+const LINE_COST: usize = RING_BUDGET_BYTES / 4;
+/// Notices after which that stream lets the others have their turn.
+const MAX_NOTICES: usize = 64;
 
 impl<B: Buffer> Link<B> {
     /// Read what is in the ring, up to a budget, as far as the inbox has room; whether
@@ -55,12 +59,15 @@ impl<B: Buffer> Link<B> {
                     self.inbox.accept(message);
                 }
                 Next::Stream(bytes, record_nbytes) => {
-                    budget = budget.saturating_sub(bytes.len());
+                    budget = budget.saturating_sub(bytes.len() + MESSAGE_COST);
                     self.inbox.come_from(at);
                     self.consume_frames(bytes)?;
                     incoming.advance(record_nbytes);
                 }
-                Next::Unknown => self.learn_segment(incoming)?,
+                Next::Unknown => {
+                    budget = budget.saturating_sub(LINE_COST);
+                    self.learn_segment(incoming)?;
+                }
                 Next::Empty => {
                     if incoming.sleep() {
                         return Ok(false);
@@ -74,17 +81,17 @@ impl<B: Buffer> Link<B> {
     /// Read what the peer hands over before it refers to it.
     fn learn_segment(&mut self, incoming: &mut Incoming<B>) -> Result<(), Closed> {
         let before = incoming.num_segments();
-        match self.read_line(incoming) {
-            // What is wrong with the stream, or its end, will be found again.
-            Err(_) if incoming.num_segments() != before => Ok(()),
-            Ok(()) if incoming.num_segments() == before => {
-                Err(Error::malformed(incoming.position(), "descriptor of no segment").into())
-            }
-            read => read,
+        let read = self.read_line(incoming);
+        let has_more = *read.as_ref().unwrap_or(&false);
+        // What is wrong with the stream, or its end, will be found again.
+        if incoming.num_segments() != before || has_more {
+            return Ok(());
         }
+        read?;
+        Err(Error::malformed(incoming.position(), "descriptor of no segment").into())
     }
 
-    /// Read the stream of a moved link to where it stands.
+    /// Read the stream of a moved link, up to a bound.
     ///
     /// # Errors
     ///
@@ -95,11 +102,12 @@ impl<B: Buffer> Link<B> {
         };
         let read = self.read_line(&mut incoming);
         self.incoming = Some(incoming);
-        read
+        read.map(drop)
     }
 
-    fn read_line(&mut self, incoming: &mut Incoming<B>) -> Result<(), Closed> {
-        loop {
+    /// Read what the stream has; whether there may be more.
+    fn read_line(&mut self, incoming: &mut Incoming<B>) -> Result<bool, Closed> {
+        for _ in 0..MAX_NOTICES {
             self.take_notices(incoming)?;
             let Some(stream) = &self.stream else {
                 return Err(Closed::Eof);
@@ -116,10 +124,11 @@ impl<B: Buffer> Link<B> {
                     self.heard = [true; 2];
                     self.line.extend_from_slice(&bytes[..read]);
                 }
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Ok(true)
     }
 
     /// Act upon what was read from the stream.
