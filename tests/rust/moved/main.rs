@@ -1,0 +1,16 @@
+//! Links that move into shared memory, and peers that get it wrong: by mistake, on purpose,
+//! or at random.
+
+mod bounded;
+#[path = "../socket/drive.rs"]
+#[allow(dead_code, reason = "written for the tests of sockets")]
+mod drive;
+mod half;
+mod handshake;
+mod positions;
+mod raw;
+mod records;
+mod scene;
+mod slots;
+mod turns;
+mod words;
