@@ -75,6 +75,14 @@ async def test_iteration_ends_when_the_context_is_closed(backend: ModuleType) ->
         await anext(batches)
 
 
+async def test_what_was_not_taken_goes_with_the_socket(backend: ModuleType) -> None:
+    async with backend.Context() as ctx:
+        tx, rx = ends(backend, ctx)
+        await tx.send(b"text")
+        rx.close()
+        assert [batch async for batch in rx.batches()] == []
+
+
 async def test_cancelled_wait_loses_nothing(backend: ModuleType) -> None:
     async with backend.Context() as ctx:
         tx, rx = ends(backend, ctx)
@@ -86,6 +94,38 @@ async def test_cancelled_wait_loses_nothing(backend: ModuleType) -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert await anext(batches) == [b"text"]
+
+
+async def test_cancelled_loop_is_gone_on_with_where_it_was(
+    backend: ModuleType, address: str
+) -> None:
+    numbers = [b"%d" % number for number in range(3000)]
+    came: list[bytes] = []
+
+    async def take(batches: Any) -> None:
+        async for batch in batches:
+            came.extend(batch)
+
+    async with backend.Context() as ctx, backend.Context() as other:
+        tx, rx = other.socket(backend.PUSH), ctx.socket(backend.PULL)
+        tx.connect(rx.bind(address))
+        batches = rx.batches(max_n=7)
+        for start in range(0, len(numbers), 50):
+            taking = asyncio.ensure_future(take(batches))
+            await tx.send_many(numbers[start : start + 50])
+            # At another step each time, amid waiting or just when something came.
+            for _ in range(start // 50 % 5):
+                await asyncio.sleep(0)
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+        taking = asyncio.ensure_future(take(batches))
+        async with asyncio.timeout(20):
+            while len(came) < len(numbers):
+                await asyncio.sleep(0)
+        rx.close()
+        await taking
+    assert came == numbers
 
 
 async def test_who_iterates_takes_turns_with_who_receives(backend: ModuleType) -> None:
