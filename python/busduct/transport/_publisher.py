@@ -3,13 +3,13 @@
 import asyncio
 import secrets
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from busduct._backend import load_backend
 from busduct.codec import Codec
 from busduct.errors import BusductError, ClosedError, FrameTooLargeError
 from busduct.statistics import PublisherStatistics
+from busduct.transport._async_scope import AsyncScope
 from busduct.transport._ranges import (
     require_at_least,
     require_at_most,
@@ -43,7 +43,7 @@ MESSAGE_OVERHEAD = 255 + 24
 RECORD_LENGTH_BYTES = 4
 
 
-class MessagePublisher(Generic[T]):
+class MessagePublisher(AsyncScope, Generic[T]):
     """Publish messages of one type to any number of `MessageSubscriber`.
 
     Messages of a topic arrive in their order, and each has a sequence number, from 0.
@@ -271,17 +271,6 @@ class MessagePublisher(Generic[T]):
         """Close, and wait until its tasks have ended."""
         self.close()
         await self._server.wait_closed()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _bind_router(
         self, router: "Socket", replay_address: str | None, asked_for: str

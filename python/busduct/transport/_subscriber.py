@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from busduct.codec import Codec
 from busduct.errors import ClosedError, WaitTimeoutError
 from busduct.statistics import SubscriberStatistics
+from busduct.transport._async_scope import AsyncScope
 from busduct.transport._inbox import Inbox
 from busduct.transport._processing import Processing
 from busduct.transport._ranges import require_at_least
@@ -24,7 +24,7 @@ __all__ = ["MessageSubscriber"]
 T = TypeVar("T")
 
 
-class MessageSubscriber(Generic[T]):
+class MessageSubscriber(AsyncScope, Generic[T]):
     """Receive the messages of one `MessagePublisher`.
 
     Messages of a topic come in their order and once, those that were dropped on the way
@@ -270,17 +270,6 @@ class MessageSubscriber(Generic[T]):
             return await self.recv()
         except ClosedError:
             raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _tell(self, item: Gap | Restart) -> None:
         if isinstance(item, Restart):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import warnings
 from collections.abc import Mapping
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from busduct.errors import (
@@ -14,6 +14,7 @@ from busduct.errors import (
     PeerLostError,
     WaitTimeoutError,
 )
+from busduct.transport._async_scope import AsyncScope
 from busduct.transport._zmq import SocketOptions
 from busduct.transport.rpc._link import Link
 from busduct.transport.rpc._options import check_options, check_seconds
@@ -39,7 +40,7 @@ _log = logging.getLogger("busduct.rpc")
 _any_decoder = make_decoder(Any)
 
 
-class RpcClient:
+class RpcClient(AsyncScope):
     """Call the methods of one server.
 
     Use it as an asynchronous context manager::
@@ -273,14 +274,6 @@ class RpcClient:
     async def __aenter__(self) -> Self:
         self._start()
         return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if hasattr(self, "_link") and not self._is_closed and not self._link.is_closed:

@@ -3,12 +3,12 @@
 import asyncio
 import warnings
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from busduct._backend import load_backend
 from busduct.errors import ClosedError
 from busduct.monitor import MonitorEvent
+from busduct.transport._async_scope import AsyncScope
 from busduct.transport._zmq import SocketOptions
 from busduct.transport.rpc._dispatcher import Dispatcher
 from busduct.transport.rpc._faults import Faults
@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _BATCH = 64
 
 
-class RpcServer:
+class RpcServer(AsyncScope):
     """Answer remote calls.
 
     Use it as an asynchronous context manager: it serves from entering to leaving::
@@ -184,14 +184,6 @@ class RpcServer:
                 self._watch(), name="busduct rpc server's clients"
             )
         return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if hasattr(self, "_socket") and not self._socket.closed:
