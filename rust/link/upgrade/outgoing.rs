@@ -1,15 +1,14 @@
 //! What goes to a peer in shared memory: small parts in the ring, large ones in slots.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::io::IoSlice;
 use std::sync::Arc;
-
-use rustix::io::Errno;
 
 use super::Account;
 use super::record::{HEADER_BYTES, Header, Kind, RECORD_ALIGN, record_nbytes};
 use super::starts::Starts;
 use super::unread::Streamed;
+use super::window::Window;
 use crate::link::{Buffer, Closed, Message, Stream};
 use crate::shm::{ControlMap, DESCRIPTOR_BYTES, RingData, Slot, Store};
 use crate::sync::{Corrupt, Doorbell, RingWriter};
@@ -19,13 +18,6 @@ use crate::zmtp::Error;
 pub(crate) const INLINE_MAX_BYTES: usize = 16 << 10;
 /// Published at least this often, so that the peer reads while we write.
 const PUBLISH_BYTES: usize = 64 << 10;
-
-/// How much of large parts may be unread before the next waits: so few slots are in turn
-/// that they stay in the cache (1 MiB parts: 8.6 to 11.7 k/s with 8 slots, 3.8 k/s with 64).
-const WINDOW_SLOTS: usize = 8;
-const WINDOW_BYTES: usize = 8 << 20;
-/// As many as there are may be unread within this.
-const HOT_BYTES: usize = 1 << 20;
 
 /// How an attempt to write a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +38,9 @@ pub(crate) struct Outgoing<B> {
     pub(super) starts: Starts,
     pub(super) account: Account,
     pub(super) streamed: Streamed<B>,
-    /// Where in the ring the records of slots end that were unread when last looked at, and
-    /// the bytes in them.
-    unread: VecDeque<(u64, usize)>,
-    unread_nbytes: usize,
+    pub(super) window: Window,
     /// Segments that the peer was given.
-    announced: HashSet<u32>,
+    pub(super) announced: HashSet<u32>,
     bell: Arc<Doorbell>,
     published: u64,
     pub(super) is_sleeping: bool,
@@ -73,8 +62,7 @@ impl<B: Buffer> Outgoing<B> {
             streamed: Streamed::default(),
             starts: Starts::new(data.nbytes()),
             data,
-            unread: VecDeque::new(),
-            unread_nbytes: 0,
+            window: Window::default(),
             announced: HashSet::new(),
             bell,
             published: 0,
@@ -189,87 +177,9 @@ impl<B: Buffer> Outgoing<B> {
                 self.data.write_at(offset, &header.encode());
                 self.data.write_at(offset + HEADER_BYTES, &slot.descriptor().encode());
                 offset += header.record_nbytes();
-                self.unread.push_back((self.writer.position(), bytes.len()));
-                self.unread_nbytes += bytes.len();
+                self.window.add(self.writer.position(), bytes.len());
                 self.account.lend(store, slot);
             }
-        }
-    }
-
-    /// Hold each large part in a slot, and have the peer know its segment.
-    fn hold_large(
-        &mut self,
-        message: &Message<B>,
-        num_large: usize,
-        store: &mut Store,
-        stream: &Stream,
-        slots: &mut Vec<Slot>,
-    ) -> Result<Wrote, Closed> {
-        let large = || message.parts().iter().filter(|part| part.as_ref().len() > INLINE_MAX_BYTES);
-        let nbytes = large().map(|part| part.as_ref().len()).sum();
-        let head = self.writer.head().map_err(corrupt)?;
-        if !self.window_admits(head, num_large, nbytes) {
-            return self.sleep_beyond(head);
-        }
-        for part in large() {
-            let ready = part.as_slot().filter(|slot| self.account.suits(store, slot)).cloned();
-            let slot = ready.or_else(|| {
-                let mut slot = self.account.take(store, part.as_ref().len())?;
-                slot.copy_from(part.as_ref());
-                Some(slot)
-            });
-            match slot {
-                Some(slot) => slots.push(slot),
-                // What the peer has not read yet will be free, if we wait for it.
-                None => {
-                    let head = self.writer.head().map_err(corrupt)?;
-                    let has_unread = head < self.writer.position();
-                    return if has_unread { self.sleep_beyond(head) } else { Ok(Wrote::Unfit) };
-                }
-            }
-        }
-        for slot in slots.iter() {
-            if !self.hand_over(slot, stream)? {
-                return Ok(Wrote::Blocked);
-            }
-        }
-        Ok(Wrote::Whole)
-    }
-
-    /// Whether so few large parts are unread that more may follow, now that the peer has
-    /// taken what comes before `head`.
-    fn window_admits(&mut self, head: u64, num_parts: usize, nbytes: usize) -> bool {
-        while let Some(&(position, nbytes)) = self.unread.front()
-            && position < head
-        {
-            self.unread.pop_front();
-            self.unread_nbytes -= nbytes;
-        }
-        let (slots, nbytes) = (self.unread.len() + num_parts, self.unread_nbytes + nbytes);
-        let is_hot = nbytes <= HOT_BYTES;
-        let is_small = slots <= WINDOW_SLOTS && nbytes <= WINDOW_BYTES;
-        self.unread.len() < 2 || is_hot || is_small
-    }
-
-    /// Give the peer the segment of `slot`, if it has not got it; `false` if the stream
-    /// takes nothing now.
-    fn hand_over(&mut self, slot: &Slot, stream: &Stream) -> Result<bool, Closed> {
-        let segment = slot.segment();
-        if self.announced.contains(&segment.id) {
-            return Ok(true);
-        }
-        let bytes = segment.announcement().encode();
-        match stream.send_with(&bytes, &[segment.fd()]) {
-            Ok(taken) if taken == bytes.len() => {
-                if !segment.is_one_off {
-                    self.announced.insert(segment.id);
-                }
-                Ok(true)
-            }
-            Err(Errno::AGAIN) => Ok(false),
-            // A Unix socket takes so little as a whole or not at all.
-            Ok(_) => Err(Closed::System(Errno::IO)),
-            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -341,7 +251,7 @@ impl<B: Buffer> Outgoing<B> {
     ///
     /// NB: that is where it was when it was decided to sleep. What it has taken since will
     /// not ring, so to look where it is by now would be to wait for what may never come.
-    fn sleep_beyond(&mut self, head: u64) -> Result<Wrote, Closed> {
+    pub(super) fn sleep_beyond(&mut self, head: u64) -> Result<Wrote, Closed> {
         let room = self.data.nbytes() - (self.writer.position() - head) as usize;
         self.sleep(room + 1)
     }
@@ -352,6 +262,6 @@ impl<B: Buffer> Outgoing<B> {
     }
 }
 
-fn corrupt(_: Corrupt) -> Closed {
+pub(super) fn corrupt(_: Corrupt) -> Closed {
     Error::malformed(0, "position in a ring that cannot be").into()
 }
