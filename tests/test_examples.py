@@ -48,6 +48,20 @@ def test_late_subscriber_gets_the_last_messages() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("backend_name", "where"), [("rust", "shared"), ("python", "private")]
+)
+def test_loans_are_leased_by_another_process(
+    backend_name: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    monkeypatch.delenv("BUSDUCT_SHM", raising=False)
+    script = str(ROOT / "examples" / "loans.py")
+    assert output_of(script).splitlines() == [
+        f"{where} memory of 8388608 bytes, mean {mean}.0" for mean in range(4)
+    ]
+
+
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
 def test_arrays_are_exchanged_with_another_process(
     backend_name: str, monkeypatch: pytest.MonkeyPatch

@@ -101,10 +101,13 @@ async def test_cancelled_loop_is_gone_on_with_where_it_was(
 ) -> None:
     numbers = [b"%d" % number for number in range(3000)]
     came: list[bytes] = []
+    has_all = asyncio.Event()
 
     async def take(batches: Any) -> None:
         async for batch in batches:
             came.extend(batch)
+            if len(came) == len(numbers):
+                has_all.set()
 
     async with backend.Context() as ctx, backend.Context() as other:
         tx, rx = other.socket(backend.PUSH), ctx.socket(backend.PULL)
@@ -121,8 +124,7 @@ async def test_cancelled_loop_is_gone_on_with_where_it_was(
                 await taking
         taking = asyncio.ensure_future(take(batches))
         async with asyncio.timeout(20):
-            while len(came) < len(numbers):
-                await asyncio.sleep(0)
+            await has_all.wait()
         rx.close()
         await taking
     assert came == numbers
