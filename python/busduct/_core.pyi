@@ -256,8 +256,9 @@ class Socket:
     sends in turn; a reply whose peer is lost raises `PeerLostError`.
 
     What can be done at once is done without giving way to other tasks, but a task that
-    only receives gives way after 2048 messages or 4 MiB. One that only sends to a peer
-    that keeps up should now and then `await asyncio.sleep(0)`.
+    only receives gives way after 2048 calls or 4 MiB, counted as payload and 96 for
+    each part. One that only sends to a peer that keeps up should now and then
+    `await asyncio.sleep(0)`.
 
     An accepted message is sent by the running loop, by `run_once`, or by any blocking
     call of the same context; no thread does it behind your back, but the context's own

@@ -102,7 +102,7 @@ impl Awaitable {
             }
             let step = operation.step_or_spin(inner, key);
             match &step {
-                Step::Done(output) => inner.note_taken(output.nbytes()),
+                Step::Done(output) => inner.note_taken(output.cost()),
                 _ => inner.give_turn(),
             }
             // Some may be accepted before one that is refused; who waits flushes itself.

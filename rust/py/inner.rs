@@ -22,7 +22,7 @@ pub(super) struct Inner {
     pub(super) bells: Option<Bells>,
     /// How often those who waited were looked for.
     num_rounds: u64,
-    /// Messages taken since the loop had its turn, and their bytes.
+    /// Calls that took something since the loop had its turn, and what it cost in bytes.
     taken: (u32, usize),
     to_wake: Vec<Py<PyAny>>,
     woken: Vec<SocketKey>,
@@ -54,11 +54,11 @@ impl Inner {
         self.attached.as_mut().is_some_and(Attached::trusts_schedule)
     }
 
-    /// Count a message that was taken at once.
+    /// Count a call that took something at once.
     #[inline]
-    pub(super) fn note_taken(&mut self, nbytes: usize) {
+    pub(super) fn note_taken(&mut self, cost: usize) {
         self.taken.0 += 1;
-        self.taken.1 += nbytes;
+        self.taken.1 += cost;
     }
 
     /// Whether a task that goes on taking would keep others from their turn.

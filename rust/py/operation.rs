@@ -13,7 +13,7 @@ use super::inner::Inner;
 use super::lease::Lease;
 use super::monitor;
 use super::waiters::Side;
-use crate::link::Message;
+use crate::link::{Message, PART_OVERHEAD_BYTES};
 use crate::socket::{Event, EventLog, RecvFault, SendFault, SocketKey, Taken, TopicFault};
 
 /// A call that may have to wait.
@@ -88,14 +88,13 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Payload bytes in it.
+    /// What it costs to take it, in bytes.
     #[inline]
-    pub(super) fn nbytes(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
+        let cost = |frame: &PyFrame| frame.as_ref().len() + PART_OVERHEAD_BYTES;
         match self {
-            Self::Frame(frame) | Self::Lease(frame) => frame.as_ref().len(),
-            Self::Frames(frames) | Self::Leases(frames) => {
-                frames.iter().map(|frame| frame.as_ref().len()).sum()
-            }
+            Self::Frame(frame) | Self::Lease(frame) => cost(frame),
+            Self::Frames(frames) | Self::Leases(frames) => frames.iter().map(cost).sum(),
             Self::Nothing | Self::Object(_) | Self::Event(_) => 0,
         }
     }

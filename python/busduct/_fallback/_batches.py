@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, final
 
 from busduct._fallback._reactor import Reactor
-from busduct._fallback._waiting import Operation, WaitQueue
+from busduct._fallback._waiting import Receiving, WaitQueue
 from busduct.errors import ClosedError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Batches:
     async def __anext__(self) -> list[bytes]:
         # NB: a coroutine, as `anext` with a default asks another awaitable anew each
         # time that it is woken (CPython 3.11).
-        return await Operation(self._reactor, self._take)
+        return await Receiving(self._reactor, self._take)
 
     def _take(self) -> list[bytes] | WaitQueue:
         try:

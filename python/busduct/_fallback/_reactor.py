@@ -13,6 +13,7 @@ from typing import Protocol
 
 from busduct._fallback._timer import Timer
 from busduct._fallback._timer_descriptor import TimerDescriptor
+from busduct._fallback._turn import Turn
 from busduct.errors import ForkedError, LocalProtocolError
 
 __all__ = ["MAX_PATIENCE_SECONDS", "Reactor", "Wakeable"]
@@ -55,6 +56,7 @@ class Reactor:
     Attributes:
         running: The asyncio loop that runs in the call in progress, if any.
         scratch: Where links read into.
+        turn: What its tasks took since others had theirs.
     """
 
     def __init__(self) -> None:
@@ -71,6 +73,7 @@ class Reactor:
         self._is_flush_due = False
         self.running: asyncio.AbstractEventLoop | None = None
         self.scratch = memoryview(bytearray(128 << 10))
+        self.turn = Turn()
         self.is_closed = False
 
     def __enter__(self) -> None:

@@ -18,7 +18,14 @@ from busduct._fallback._pattern import Pattern, State
 from busduct._fallback._reactor import Reactor
 from busduct._fallback._scope import Scope
 from busduct._fallback._subscriber import subscriptions_of
-from busduct._fallback._waiting import Operation, WaitQueue, block, retry
+from busduct._fallback._waiting import (
+    Operation,
+    Receiving,
+    Taken,
+    WaitQueue,
+    block,
+    retry,
+)
 from busduct.errors import BusductError, ConfigError
 from busduct.statistics import PeerStatistics, SocketStatistics
 
@@ -183,7 +190,7 @@ class Socket(Scope):
 
     def recv_lease(self) -> Awaitable[Lease]:
         """Take the next single-part message as a lease."""
-        return self._await(self._exchange.recv_lease)
+        return self._receive(self._exchange.recv_lease)
 
     def recv_lease_nowait(self) -> Lease | None:
         """Take the next single-part message as a lease; None if there is none."""
@@ -195,7 +202,7 @@ class Socket(Scope):
 
     def recv_multipart_lease(self) -> Awaitable[list[Lease]]:
         """Take the next message, each part as a lease; a ROUTER's first is the id."""
-        return self._await(self._exchange.recv_multipart_lease)
+        return self._receive(self._exchange.recv_multipart_lease)
 
     def recv_multipart_lease_nowait(self) -> list[Lease] | None:
         """Take the next message as leases; None if there is none."""
@@ -214,17 +221,17 @@ class Socket(Scope):
 
     def recv(self) -> Awaitable[bytes]:
         """Take the next single-part message, waiting for it."""
-        return self._await(self._exchange.recv)
+        return self._receive(self._exchange.recv)
 
     def recv_multipart(self) -> Awaitable[list[bytes]]:
         """Take the next message, waiting for it; a ROUTER puts the routing id first."""
-        return self._await(self._exchange.recv_multipart)
+        return self._receive(self._exchange.recv_multipart)
 
     def recv_many(
         self, max_n: int = 1024, max_bytes: int = 1048576
     ) -> Awaitable[list[bytes]]:
         """Take what is there, at least one message, waiting for the first."""
-        return self._await(self._exchange.receiving_many(max_n, max_bytes))
+        return self._receive(self._exchange.receiving_many(max_n, max_bytes))
 
     def recv_nowait(self) -> bytes | None:
         """Take the next single-part message; None if there is none."""
@@ -348,6 +355,10 @@ class Socket(Scope):
     def _await(self, attempt: Callable[[], T | WaitQueue]) -> Operation[T]:
         self._check_open()
         return Operation(self._reactor, attempt)
+
+    def _receive(self, attempt: Callable[[], Taken | WaitQueue]) -> Receiving[Taken]:
+        self._check_open()
+        return Receiving(self._reactor, attempt)
 
     def _poll(self, attempt: Callable[[], T | WaitQueue]) -> T | None:
         with self._reactor:

@@ -3,16 +3,17 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, TypeVar
 
 from busduct._fallback._options import check_timeout
 from busduct._fallback._reactor import Reactor
 from busduct.errors import LocalProtocolError, WaitTimeoutError
 
-__all__ = ["Operation", "WaitQueue", "block", "retry"]
+__all__ = ["Operation", "Receiving", "WaitQueue", "block", "retry"]
 
 T = TypeVar("T")
+Taken = TypeVar("Taken", bound=bytes | Sequence[bytes])
 
 
 class WaitQueue:
@@ -107,8 +108,25 @@ class Operation(Generic[T]):
                 if not isinstance(result, WaitQueue):
                     return result
                 future = result.join(self._reactor, again=result is waited_in)
+            self._reactor.turn.begin()
             yield from result.wait(future)
             waited_in = result
+
+
+class Receiving(Operation[Taken]):
+    """An operation that takes messages, and first lets others have their turn."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Taken]:
+        turn = self._reactor.turn
+        if turn.is_over:
+            turn.begin()
+            # What a task takes for a wish to go on when all others had their turn.
+            yield
+        taken = yield from super().__await__()
+        turn.note(taken)
+        return taken
 
 
 def retry(reactor: Reactor, attempt: Callable[[], T | WaitQueue]) -> T | WaitQueue:
