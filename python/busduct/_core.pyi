@@ -99,9 +99,8 @@ class Context:
                 may exceed it.
             shm_ring_bytes: Of each connection, for what this side sends; a power of two
                 from 4096 to 16 MiB.
-            spin_us: Microseconds that a wait for a message, or for room, looks at the
-                rings before it sleeps, at most 1000000; while it is seldom enough it
-                looks for less.
+            spin_us: Microseconds that a receive looks at the rings before it sleeps, at
+                most 1000000; the more often that was in vain, the shorter it looks.
 
         Raises:
             ConfigError: A key of another length, a value out of its range, or
