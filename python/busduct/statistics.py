@@ -1,11 +1,15 @@
 """Frozen snapshots of what an object has done and holds."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
+    "BroadcastReaderStatistics",
+    "BroadcastStatistics",
     "ContextStatistics",
     "PeerStatistics",
     "PublisherStatistics",
+    "RankStatistics",
     "SocketStatistics",
     "SubscriberStatistics",
 ]
@@ -174,3 +178,72 @@ class SubscriberStatistics:
     num_held: int
     num_topics: int
     is_ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankStatistics:
+    """One reader of a `BroadcastQueue`, as its writer sees it.
+
+    Attributes:
+        rank: Which.
+        state: ``missing``: it has not joined. ``joined``: it takes items. ``lost``: it
+            had joined, and is gone.
+        num_queued: Items accepted for it that wait at the writer.
+        num_queued_bytes: Bytes of those, and 96 for each.
+        is_full: It is this reader that the writer waits for, or would wait for.
+    """
+
+    rank: int
+    state: Literal["missing", "joined", "lost"]
+    num_queued: int
+    num_queued_bytes: int
+    is_full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastStatistics:
+    """Counters of one `BroadcastQueue` since it was opened, and how it stands.
+
+    Attributes:
+        num_sent: Items accepted.
+        num_undelivered: Items accepted that a lost reader did not get; one counts once
+            for each.
+        num_refused: Readers that were turned away.
+        num_strangers: Peers that are connected and are no readers.
+        is_ready: All readers have joined, whoever is lost since.
+        waiting_seconds: How long the first of those that wait to send, or for readers
+            to join, has waited; 0 if none does.
+        ranks: Each reader, by rank.
+    """
+
+    num_sent: int
+    num_undelivered: int
+    num_refused: int
+    num_strangers: int
+    is_ready: bool
+    waiting_seconds: float
+    ranks: tuple[RankStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastReaderStatistics:
+    """Counters of one `BroadcastReader` since it was opened, and how it stands.
+
+    Attributes:
+        rank: As the writer calls it; None before it has joined, if it did not choose.
+        is_joined: The writer counts it among its readers.
+        num_received: Items taken by the caller.
+        num_malformed: Items that did not decode, and messages that no writer sends.
+        num_queued: Items that have come and wait to be taken.
+        num_queued_bytes: Bytes of those, and 96 for each.
+        waiting_seconds: How long the first of those that wait for an item has waited; 0
+            if none does.
+    """
+
+    rank: int | None
+    is_joined: bool
+    num_received: int
+    num_malformed: int
+    num_queued: int
+    num_queued_bytes: int
+    waiting_seconds: float

@@ -17,6 +17,11 @@ from busduct.transport._sender_receiver import (
 )
 from busduct.transport._subscriber import MessageSubscriber
 from busduct.transport._zmq import get_zmq_socket
+from busduct.transport.broadcast import (
+    BroadcastHandle,
+    BroadcastQueue,
+    BroadcastReader,
+)
 from busduct.transport.rpc import RpcClient, RpcLimits, RpcServer, fan_out, rpc_method
 
 if TYPE_CHECKING:
@@ -57,6 +62,9 @@ __all__ = [
     "SUB",
     "XPUB",
     "XSUB",
+    "BroadcastHandle",
+    "BroadcastQueue",
+    "BroadcastReader",
     "Context",
     "MessageCodec",
     "MessagePublisher",
