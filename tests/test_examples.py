@@ -63,6 +63,20 @@ def test_loans_are_leased_by_another_process(
 
 
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
+def test_all_workers_get_every_step(
+    backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    script = str(ROOT / "examples" / "broadcast.py")
+    assert sorted(output_of(script).splitlines()) == [
+        "lost: []",
+        "rank 0: [0, 1, 2, 3]",
+        "rank 1: [0, 1, 2, 3]",
+        "rank 2: [0, 1, 2, 3]",
+    ]
+
+
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
 def test_arrays_are_exchanged_with_another_process(
     backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
