@@ -12,10 +12,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-loom test-python sanitize check bench bench-shm fuzz clean
+.PHONY: help build run test test-rust test-loom test-python sanitize sanitize-rust sanitize-python check bench bench-shm fuzz clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -45,12 +45,17 @@ test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and u
 test-python: build
 	$(BIN)/python -m pytest
 
+sanitize: sanitize-rust sanitize-python ## the tests under sanitizers of addresses and threads
+
 # AddressSanitizer watches the heap and the stack; what is mapped has checks of its own.
-sanitize: ## the core's tests under AddressSanitizer, a ring under ThreadSanitizer
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_TEST_DEBUG=line-tables-only \
+sanitize-rust: ## the core's tests under AddressSanitizer, a ring under ThreadSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
 		cargo test --quiet --target $(HOST) --target-dir target/address --lib --test shm --test socket --test sync
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' TSAN_OPTIONS=halt_on_error=1 timeout 600 \
 		cargo run --quiet --manifest-path tests/rust/tsan/Cargo.toml --target-dir target/tsan --target $(HOST)
+
+sanitize-python: $(VENV)/.installed ## the transport's tests on an extension under AddressSanitizer
+	$(BIN)/python tools/address_sanitizer.py
 
 check: build ## formatting, lints, types, and the stub against the extension
 	cargo fmt --check
