@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Context, FLUSH_COST};
+use super::{Context, FLUSH_COST, RING_FLUSH_COST};
 use crate::link::{Buffer, Message};
 use crate::socket::{
     LinkKey, Links, RecvFault, SendFault, Sent, Socket, SocketKey, State, TopicFault,
@@ -165,7 +165,8 @@ impl<B: Buffer> Context<B> {
             self.dirty.push(key);
         }
         let link = &peer.link;
-        if link.outbox.cost() >= FLUSH_COST && !link.is_stuck() {
+        let enough = if link.is_upgraded() { RING_FLUSH_COST } else { FLUSH_COST };
+        if link.outbox.cost() >= enough && !link.is_stuck() {
             self.flush_link(key);
         }
     }

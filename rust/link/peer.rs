@@ -278,8 +278,10 @@ impl<B: Buffer> Link<B> {
     /// Close the stream; what was parsed can still be taken.
     pub(crate) fn close(&mut self) {
         self.sever();
-        self.leave_ring();
+        let left = self.leave_ring();
         self.say_bye();
+        // NB: with the last that is lent by the peer, the stream ends.
+        drop(left);
         if let Some(incoming) = &mut self.incoming {
             incoming.end();
         }

@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::net::{Shutdown, shutdown};
+
 use super::peer_segment::PeerSegment;
 use super::{Announcement, ControlMap, Descriptor, OpenError, TakeError, process};
 use crate::sync::Doorbell;
@@ -24,18 +26,28 @@ pub struct Borrower {
 struct Origin {
     control: ControlMap,
     bell: Arc<Doorbell>,
-    /// Only kept open: the owner of the slots sees its end as that of all who hold them.
-    _line: Arc<OwnedFd>,
+    /// Its end tells the owner of the slots that nobody holds one any more.
+    line: Arc<OwnedFd>,
     process: u32,
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        if self.process == process::id() {
+            // NB: whoever waits for the same of the peer keeps the descriptor open. One that is
+            // no socket, or not connected any more, needs no end.
+            let _ = shutdown(&self.line, Shutdown::Write);
+        }
+    }
 }
 
 impl Borrower {
     /// Hold nothing yet.
     ///
     /// `control` is the page of the direction from the peer, `bell` wakes the peer, and `line`
-    /// is the socket to it, which stays open until the last lease is dropped.
+    /// is the socket to it, over which nothing is sent once the last lease is dropped.
     pub fn new(control: ControlMap, bell: Arc<Doorbell>, line: Arc<OwnedFd>) -> Self {
-        let origin = Origin { control, bell, _line: line, process: process::id() };
+        let origin = Origin { control, bell, line, process: process::id() };
         Self { segments: HashMap::new(), origin: Arc::new(origin) }
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,13 @@ def uses_of(lease: Any) -> list[Callable[[], Any]]:
         partial(lease.__dlpack__, max_version=(1, 0)),
         lease.__dlpack_device__,
     ]
+
+
+def connections() -> set[str]:
+    """Return the sockets that this process has open."""
+    fds = (Path(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+    names = (str(fd.readlink()) for fd in fds if fd.is_symlink())
+    return {name for name in names if name.startswith("socket:")}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -289,6 +297,30 @@ def test_released_slots_go_back(rust: ModuleType, ipc_dir: Path) -> None:
         turn_until(ctx, lambda: ctx.statistics().num_shm_slots_held == 0)
         tx.loan(100_000).release()
         assert ctx.statistics().num_shm_slots_held == 0
+
+
+def test_leases_of_each_other_keep_no_connection(rust: ModuleType, ipc_dir: Path) -> None:
+    with rust.Context() as one, rust.Context() as other:
+
+        def both_until(condition: Callable[[], Any]) -> None:
+            turn_until(one, lambda: other.run_once(0) or condition())
+
+        before = connections()
+        ends = one.socket(rust.PAIR), other.socket(rust.PAIR)
+        ends[1].connect(ends[0].bind(f"ipc://{ipc_dir}/a"))
+        both_until(lambda: all(end.statistics().num_peers for end in ends))
+        for end in ends:
+            end.send_nowait(filled(end, BODY))
+        both_until(lambda: all(end.readable for end in ends))
+        leases = [end.recv_lease_nowait() for end in ends]
+        for end in ends:
+            end.close()
+        both_until(lambda: one.statistics().num_shm_peers == 0)
+        assert [lease.tobytes() for lease in leases] == [BODY] * 2
+        for lease in leases:
+            assert connections() > before
+            lease.release()
+        both_until(lambda: connections() == before)
 
 
 def test_bytes_are_leased_and_sent_on_as_the_very_object(rust: ModuleType) -> None:

@@ -124,7 +124,8 @@ impl<B: Buffer> Link<B> {
                     self.heard = [true; 2];
                     self.line.extend_from_slice(&bytes[..read]);
                 }
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -183,10 +184,10 @@ impl<B: Buffer> Link<B> {
 
     /// Read no more, of a peer that may live on: what was not read is the peer's again, and
     /// what was is ours.
-    pub(in crate::link) fn leave_ring(&mut self) {
-        if let Some(mut incoming) = self.incoming.take_if(|_| !self.peer_has_left) {
-            incoming.leave();
-        }
+    pub(in crate::link) fn leave_ring(&mut self) -> Option<Box<Incoming<B>>> {
+        let mut incoming = self.incoming.take_if(|_| !self.peer_has_left)?;
+        incoming.leave();
+        Some(incoming)
     }
 
     /// Whether the ring has something that was not read.
