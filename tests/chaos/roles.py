@@ -1,0 +1,110 @@
+"""What the processes do that are killed: `python -m tests.chaos.roles OPTIONS`."""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections import deque
+from typing import Any
+
+from tests.chaos.ledger import Ledger, Word
+from tests.chaos.traffic import TornError, message, number_of
+
+from busduct import _core
+
+FOREVER = 3600.0
+_PR_SET_PDEATHSIG = 1
+
+
+def send(sock: Any, ledger: Ledger, num_messages: int | None = None) -> None:
+    """Send messages from the first on, without end or so many."""
+    number = 0
+    while number != num_messages:
+        ledger[Word.BEGUN] = number + 1
+        sock.send_multipart_blocking(message(number), FOREVER)
+        number += 1
+        ledger[Word.SENT] = sock.statistics().num_messages_sent
+        ledger[Word.READY] = 1
+
+
+def receive(
+    sock: Any, ledger: Ledger, num_leases: int = 0, closes: bool = False
+) -> None:
+    """Receive without end, and hold the last `num_leases` messages by leases.
+
+    Args:
+        sock: A DEALER says who it is first.
+        ledger: Told of each message.
+        num_leases: 0 to take copies.
+        closes: Close the socket with so many leases held, and go on holding them.
+    """
+    if sock.kind == _core.DEALER:
+        sock.send_blocking(b"", FOREVER)
+    take = sock.recv_multipart_lease_blocking if num_leases else None
+    take = take or sock.recv_multipart_blocking
+    held: deque[list[Any]] = deque(maxlen=num_leases)
+    last = -1
+    ledger[Word.READY] = 1
+    while not (closes and len(held) == num_leases):
+        parts = take(FOREVER)
+        last = _note(parts, last, ledger)
+        held.append(parts)
+        ledger[Word.LEASED] = len(held)
+        del parts
+    sock.close()
+    sys.stdin.read()
+
+
+def take_one(sock: Any, ledger: Ledger) -> None:
+    """Take a request, and never answer it."""
+    ledger[Word.READY] = 1
+    sock.recv_blocking(FOREVER)
+    ledger[Word.RECEIVED] = 1
+    sys.stdin.read()
+
+
+def attend(sock: Any, ledger: Ledger, context: Any) -> None:
+    """Keep the connection, and take nothing that comes."""
+    while not sock.statistics().num_peers:
+        context.run_once(0.01)
+    ledger[Word.READY] = 1
+    while True:
+        context.run_once(0.01)
+
+
+def _note(parts: list[Any], last: int, ledger: Ledger) -> int:
+    try:
+        number = number_of(parts)
+    except TornError as error:
+        ledger[Word.TORN] += 1
+        sys.stderr.write(f"{error}\n")
+        return last
+    ledger[Word.DISORDERED] += number <= last
+    ledger.note_received(number)
+    return number
+
+
+def main() -> None:
+    """Be what the options say, once a line comes."""
+    # Whoever started this may be killed too.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    options = json.loads(sys.argv[1])
+    ledger = Ledger(options["ledger"])
+    if not sys.stdin.readline() or os.getppid() != options["parent"]:
+        return
+    with _core.Context(**options["context"]) as context:
+        if "routing_id" in options["socket"]:
+            options["socket"]["routing_id"] = options["socket"]["routing_id"].encode()
+        sock = context.socket(getattr(_core, options["kind"]), **options["socket"])
+        getattr(sock, options["way"])(options["endpoint"])
+        role, arguments = options["role"], options["arguments"]
+        if role == "attend":
+            arguments["context"] = context
+        ROLES[role](sock, ledger, **arguments)
+
+
+ROLES = {role.__name__: role for role in (send, receive, take_one, attend)}
+
+if __name__ == "__main__":
+    main()
