@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-loom test-python sanitize sanitize-rust sanitize-python check bench bench-shm fuzz clean
+.PHONY: help build run test test-rust test-loom test-python test-kills sanitize sanitize-rust sanitize-python check bench bench-shm fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and u
 
 test-python: build
 	$(BIN)/python -m pytest
+
+test-kills: build ## kill 500 processes that share memory, and tell how soon others know
+	BUSDUCT_KILLS=500 $(BIN)/python -m pytest -s tests/chaos
 
 sanitize: sanitize-rust sanitize-python ## the tests under sanitizers of addresses and threads
 

@@ -33,8 +33,10 @@ class Child:
         context: dict[str, Any] | None = None,
         socket: dict[str, Any] | None = None,
         ledger: Ledger | None = None,
+        limits: dict[str, int] | None = None,
         **arguments: Any,
     ) -> None:
+        self.arguments = arguments
         self._stack = ExitStack()
         self.ledger = ledger or self._stack.enter_context(Ledger.opened())
         options = {
@@ -44,6 +46,7 @@ class Child:
             "way": way,
             "context": context or {},
             "socket": socket or {},
+            "limits": limits or {},
             "arguments": arguments,
             "ledger": self.ledger.fd,
             "parent": os.getpid(),

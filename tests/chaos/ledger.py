@@ -27,7 +27,7 @@ class Word(IntEnum):
 
 
 class Ledger:
-    """Numbers, and how often each message was received, in memory of several processes."""
+    """Numbers of several processes, and how often each message was received."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -3,15 +3,18 @@
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from tests.chaos.ledger import Ledger, Word
 from tests.chaos.traffic import TornError, message, number_of
 
 from busduct import _core
+from busduct.errors import WaitTimeoutError
 
 FOREVER = 3600.0
 _PR_SET_PDEATHSIG = 1
@@ -22,10 +25,12 @@ def send(sock: Any, ledger: Ledger, num_messages: int | None = None) -> None:
     number = 0
     while number != num_messages:
         ledger[Word.BEGUN] = number + 1
-        sock.send_multipart_blocking(message(number), FOREVER)
-        number += 1
+        with suppress(WaitTimeoutError):
+            sock.send_multipart_blocking(message(number), 0.005)
+            number += 1
         ledger[Word.SENT] = sock.statistics().num_messages_sent
-        ledger[Word.READY] = 1
+        ledger[Word.READY] = ledger[Word.SENT] > 0
+    attend(sock, ledger)
 
 
 def receive(
@@ -45,7 +50,6 @@ def receive(
     take = take or sock.recv_multipart_blocking
     held: deque[list[Any]] = deque(maxlen=num_leases)
     last = -1
-    ledger[Word.READY] = 1
     while not (closes and len(held) == num_leases):
         parts = take(FOREVER)
         last = _note(parts, last, ledger)
@@ -58,19 +62,16 @@ def receive(
 
 def take_one(sock: Any, ledger: Ledger) -> None:
     """Take a request, and never answer it."""
-    ledger[Word.READY] = 1
     sock.recv_blocking(FOREVER)
     ledger[Word.RECEIVED] = 1
     sys.stdin.read()
 
 
-def attend(sock: Any, ledger: Ledger, context: Any) -> None:
+def attend(sock: Any, ledger: Ledger) -> None:
     """Keep the connection, and take nothing that comes."""
-    while not sock.statistics().num_peers:
-        context.run_once(0.01)
-    ledger[Word.READY] = 1
+    monitor = sock.monitor()
     while True:
-        context.run_once(0.01)
+        monitor.recv_blocking(FOREVER)
 
 
 def _note(parts: list[Any], last: int, ledger: Ledger) -> int:
@@ -85,6 +86,19 @@ def _note(parts: list[Any], last: int, ledger: Ledger) -> int:
     return number
 
 
+def _limit(limits: dict[str, int]) -> None:
+    """Take so many bytes of a file at most, and so many descriptors more."""
+    if "FSIZE" in limits:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits["FSIZE"],) * 2)
+    if "NOFILE" in limits:
+        last = max(map(int, os.listdir("/proc/self/fd")))
+        # Those that are free below it are taken first.
+        while (last_taken := os.dup(0)) <= last:
+            pass
+        num_fds = last_taken + 1 + limits["NOFILE"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (num_fds, num_fds))
+
+
 def main() -> None:
     """Be what the options say, once a line comes."""
     # Whoever started this may be killed too.
@@ -97,10 +111,15 @@ def main() -> None:
         if "routing_id" in options["socket"]:
             options["socket"]["routing_id"] = options["socket"]["routing_id"].encode()
         sock = context.socket(getattr(_core, options["kind"]), **options["socket"])
+        # NB: it imports what it needs, which needs a descriptor.
+        sock.statistics()
+        _limit(options["limits"])
         getattr(sock, options["way"])(options["endpoint"])
         role, arguments = options["role"], options["arguments"]
-        if role == "attend":
-            arguments["context"] = context
+        # What is sent before the connection is up waits.
+        while role != "send" and not ledger[Word.READY]:
+            context.run_once(0.01)
+            ledger[Word.READY] = sock.statistics().num_peers
         ROLES[role](sock, ledger, **arguments)
 
 

@@ -1,5 +1,6 @@
 """The process that lives on: one context of ours, and what it sees of deaths."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.chaos.children import Child, moment
-from tests.chaos.traces import num_fds, num_maps, nothing_named
+from tests.chaos.traces import has_named_memory, num_fds, num_maps
 from tests.transport.waiting import turn_until
 
 PATIENCE_SECONDS = 20.0
@@ -28,7 +29,7 @@ class Survivor:
         self._num_fds = num_fds()
 
     def meet(self, child: Child, rng: random.Random, work: Callable[[], bool]) -> bool:
-        """Go on working until the child is killed, whenever that is; whether it was ready.
+        """Work until the child is killed, whenever that is; whether it was ready.
 
         Args:
             child: Has begun.
@@ -44,6 +45,7 @@ class Survivor:
             assert time.monotonic() < deadline, "the child never was ready"
             if not is_timed and child.is_ready:
                 is_timed = True
+                assert not has_named_memory(child.process.pid)
                 child.kill_within(delay)
             if not work():
                 self.context.run_once(0.002)
@@ -97,8 +99,10 @@ def survivor(
         "io_thread": rng.random() < 0.3,
         "shm": "require",
         "shm_ring_bytes": rng.choice([64 << 10, 512 << 10]),
-        "shm_max_bytes": rng.choice([4 << 20, 256 << 20]),
+        "shm_max_bytes": rng.choice([64 << 20, 256 << 20]),
         "spin_us": rng.choice([0, 0, 200]),
     }
-    with nothing_named(directory), backend.Context(**options) as context:
+    with backend.Context(**options) as context:
         yield Survivor(backend, kind, directory / "a", context)
+        assert not has_named_memory(os.getpid())
+    assert list(directory.iterdir()) == []

@@ -1,8 +1,6 @@
 """What a process that shares memory has of it, and may leave behind."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _SEGMENT = "memfd:busduct"
@@ -16,20 +14,21 @@ def num_maps() -> int:
 
 def num_fds() -> int:
     """Return how many sockets, doorbells and segments this process has open."""
-    return sum(_target(fd).startswith(_KINDS) for fd in os.listdir("/proc/self/fd"))
+    return sum(target.startswith(_KINDS) for target in _targets(os.getpid()))
 
 
-def _target(fd: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:
-        return ""
+def has_named_memory(pid: int) -> bool:
+    """Whether a process shares memory that has a name, which would outlive it."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return "/dev/shm/" in maps or any("/dev/shm/" in name for name in _targets(pid))
 
 
-@contextmanager
-def nothing_named(directory: Path) -> Iterator[None]:
-    """Fail if something that has a name is left, in a directory or as shared memory."""
-    segments = set(os.listdir("/dev/shm"))
-    yield
-    assert set(os.listdir("/dev/shm")) <= segments
-    assert list(directory.iterdir()) == []
+def _targets(pid: int) -> list[str]:
+    targets = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            targets.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            # The descriptor of the listing itself, or closed meanwhile.
+            continue
+    return targets
