@@ -50,7 +50,7 @@ def main() -> int:
     host = _host()
     runtime = _shared_runtime(host)
     if runtime is None:
-        print("skipped: no runtime of AddressSanitizer: rustc, cc and ar, or gcc have it")
+        print("skipped: no runtime of AddressSanitizer; it takes cc and ar, or gcc")
         return 0
     _install(_build(host))
     environment = _environment(runtime)
