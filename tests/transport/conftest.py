@@ -28,6 +28,13 @@ def rust() -> ModuleType:
         pytest.skip("the extension is not built")
 
 
+@pytest.fixture
+def shared_memory() -> None:
+    """Skip a test of what only shared memory can do where it is switched off."""
+    if os.environ.get("BUSDUCT_SHM") == "off":
+        pytest.skip("BUSDUCT_SHM is off")
+
+
 @pytest.fixture(params=["ipc", "tcp"])
 def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
     """Give an endpoint to bind to, of each transport in turn."""

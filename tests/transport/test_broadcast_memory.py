@@ -48,6 +48,7 @@ async def joined(
         yield ctx, queue, readers
 
 
+@pytest.mark.usefixtures("shared_memory")
 @pytest.mark.parametrize("nbytes", [LARGE, LARGEST_CLASS + 1])
 async def test_item_lies_once_and_goes_when_the_last_reader_lets_go(
     backend: ModuleType, nbytes: int

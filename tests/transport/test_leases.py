@@ -277,6 +277,7 @@ def test_lease_is_released_or_dropped_by_any_thread(
         assert leases.pop().tobytes() == BODY
 
 
+@pytest.mark.usefixtures("shared_memory")
 def test_released_slots_go_back(rust: ModuleType, ipc_dir: Path) -> None:
     with rust.Context() as ctx:
         tx, rx = ctx.socket(rust.PUSH), ctx.socket(rust.PULL)

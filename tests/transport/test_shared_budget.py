@@ -6,7 +6,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from tests.transport.waiting import turn_until
+
+pytestmark = pytest.mark.usefixtures("shared_memory")
 
 KIB, MIB = 1 << 10, 1 << 20
 BODY = bytes(range(256)) * 400

@@ -65,6 +65,7 @@ async def pair(
         yield ctx, Sender(push, CODEC), Receiver(pull, CODEC, **options)
 
 
+@pytest.mark.usefixtures("shared_memory")
 async def test_slot_is_held_until_the_last_view_is_gone(
     rust: ModuleType, ipc: Ipc
 ) -> None:
@@ -85,6 +86,7 @@ async def test_slot_is_held_until_the_last_view_is_gone(
         await eventually(lambda: ctx.statistics().num_shm_slots_held == 0)
 
 
+@pytest.mark.usefixtures("shared_memory")
 async def test_loaned_tensor_is_sent_where_it_lies(rust: ModuleType, ipc: Ipc) -> None:
     async with pair(rust, ipc("a")) as (ctx, sender, receiver):
         for step in range(10):
@@ -102,6 +104,7 @@ async def test_loaned_tensor_is_sent_where_it_lies(rust: ModuleType, ipc: Ipc) -
         await eventually(lambda: ctx.statistics().num_shm_slots_held == 0)
 
 
+@pytest.mark.usefixtures("shared_memory")
 async def test_copies_hold_no_slot(rust: ModuleType, ipc: Ipc) -> None:
     array = array_of("float32", (100, 1000))
     async with pair(rust, ipc("a"), copy=True) as (ctx, sender, receiver):
@@ -112,6 +115,7 @@ async def test_copies_hold_no_slot(rust: ModuleType, ipc: Ipc) -> None:
         assert bits_of(got.values) == bits_of(array)
 
 
+@pytest.mark.usefixtures("shared_memory")
 async def test_refused_arrays_hold_no_slot(rust: ModuleType, ipc: Ipc) -> None:
     class Halves(msgspec.Struct):
         values: np.ndarray[Any, np.dtype[np.float16]]
