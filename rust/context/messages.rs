@@ -51,14 +51,13 @@ impl<B: Buffer> Context<B> {
     /// has room; return how many of them.
     #[inline]
     pub fn send_batch(&mut self, key: SocketKey, parts: &mut VecDeque<B>) -> usize {
-        let mut num_sent = 0;
+        let num_parts = parts.len();
         while let Some(socket) = self.sockets.get_mut(key)
             && let Some(link) = socket.send_batch_plain(&mut self.links, parts, FLUSH_COST)
         {
-            num_sent += 1;
             self.note_queued(link);
         }
-        num_sent
+        num_parts - parts.len()
     }
 
     fn try_send_other(

@@ -25,8 +25,10 @@ impl<B: Buffer> Outgoing<B> {
             return self.sleep_beyond(head);
         }
         for part in large() {
-            let ready = part.as_slot().filter(|slot| self.account.suits(store, slot)).cloned();
-            let slot = ready.or_else(|| {
+            // NB: what is given back once cannot be lent twice, not even within a message.
+            let is_new = |slot: &&Slot| slots.iter().all(|other| other.index() != slot.index());
+            let ready = part.as_slot().filter(|slot| self.account.suits(store, slot));
+            let slot = ready.filter(is_new).cloned().or_else(|| {
                 let mut slot = self.account.take(store, part.as_ref().len())?;
                 slot.copy_from(part.as_ref());
                 Some(slot)
