@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use busduct::context::Context;
+use busduct::link::Buffer;
 use busduct::shm::{
     Announcement, ControlMap, DESCRIPTOR_BYTES, Descriptor, Layout, Map, PeerAccess, RingData,
     create,
@@ -10,7 +12,7 @@ use busduct::shm::{
 use busduct::sync::{Doorbell, RingReader};
 use busduct::zmtp::{Sharing, SocketType};
 
-use crate::drive::{Core, until};
+use crate::drive::until;
 use crate::raw::{Raw, accept, offer, ready};
 use crate::words::{Word, Words};
 
@@ -94,13 +96,13 @@ pub(crate) struct Moved {
 impl Moved {
     /// Connect, and complete the handshake as it should be.
     #[track_caller]
-    pub(crate) fn up(context: &mut Core, path: &Path, kind: SocketType) -> Self {
+    pub(crate) fn up<B: Buffer>(context: &mut Context<B>, path: &Path, kind: SocketType) -> Self {
         Self::with_ring(context, path, kind, RING_BYTES)
     }
 
     #[track_caller]
-    pub(crate) fn with_ring(
-        context: &mut Core,
+    pub(crate) fn with_ring<B: Buffer>(
+        context: &mut Context<B>,
         path: &Path,
         kind: SocketType,
         ring_nbytes: usize,
@@ -117,7 +119,7 @@ impl Moved {
 
     /// Take the other side's offer and accept it.
     #[track_caller]
-    pub(crate) fn accepting(context: &mut Core, mut raw: Raw, ours: Half) -> Self {
+    pub(crate) fn accepting<B: Buffer>(context: &mut Context<B>, mut raw: Raw, ours: Half) -> Self {
         let Sharing::Offer { ring_nbytes } = raw.take_sharing(context) else {
             panic!("no offer");
         };
@@ -159,7 +161,7 @@ impl Moved {
 
     /// Wait for a record: its kind and body. Nothing is given back to the writer.
     #[track_caller]
-    pub(crate) fn take_record(&mut self, context: &mut Core) -> (u8, Vec<u8>) {
+    pub(crate) fn take_record<B: Buffer>(&mut self, context: &mut Context<B>) -> (u8, Vec<u8>) {
         until(context, |_| self.reader.available().unwrap() > 0);
         let offset = self.reader.offset();
         let header = self.data.slice(offset, 8);
@@ -171,7 +173,7 @@ impl Moved {
 
     /// Wait for the descriptor of a slot, which we hold then.
     #[track_caller]
-    pub(crate) fn take_slot(&mut self, context: &mut Core) -> Descriptor {
+    pub(crate) fn take_slot<B: Buffer>(&mut self, context: &mut Context<B>) -> Descriptor {
         let (kind, body) = self.take_record(context);
         assert_eq!((kind, body.len()), (SLOT, DESCRIPTOR_BYTES));
         Descriptor::decode(&body).unwrap()

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use busduct::context::Context;
+use busduct::link::Buffer;
 use busduct::zmtp::{
     Capability, Command, GREETING_BYTES, Sharing, SocketType, encode_greeting, encode_header,
     encode_ready, encode_sharing, parse_header,
@@ -17,7 +19,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::drive::{Core, until};
+use crate::drive::until;
 
 /// As many as the kernel takes with one write.
 pub(crate) const MAX_FDS: usize = 253;
@@ -39,7 +41,7 @@ impl Raw {
 
     /// Connect and exchange greetings, no more.
     #[track_caller]
-    pub(crate) fn greeted(context: &mut Core, path: &Path) -> Self {
+    pub(crate) fn greeted<B: Buffer>(context: &mut Context<B>, path: &Path) -> Self {
         let mut raw = Self::connect(path);
         raw.write(&encode_greeting());
         raw.take(context, GREETING_BYTES);
@@ -48,7 +50,10 @@ impl Raw {
 
     /// The same, and hear what the other side says of itself.
     #[track_caller]
-    pub(crate) fn introduced(context: &mut Core, path: &Path) -> (Self, Option<Capability>) {
+    pub(crate) fn introduced<B: Buffer>(
+        context: &mut Context<B>,
+        path: &Path,
+    ) -> (Self, Option<Capability>) {
         let mut raw = Self::greeted(context, path);
         let body = raw.take_frame(context);
         match Command::parse(&body, 0).unwrap() {
@@ -64,16 +69,24 @@ impl Raw {
 
     /// The same, and hand over `fds` with the first byte.
     pub(crate) fn write_with(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
-        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
-        let slices = [IoSlice::new(bytes)];
-        match sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL) {
+        match self.try_write_with(bytes, fds) {
             Ok(taken) => assert_eq!(taken, bytes.len()),
             Err(Errno::PIPE | Errno::CONNRESET) => return false,
             Err(errno) => panic!("{errno}"),
         }
         true
+    }
+
+    /// Write what the kernel takes; how much that is.
+    pub(crate) fn try_write_with(
+        &mut self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> rustix::io::Result<usize> {
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
     }
 
     /// Write as much as the kernel takes; how much that is.
@@ -110,7 +123,7 @@ impl Raw {
 
     /// Wait for `nbytes` and take them.
     #[track_caller]
-    pub(crate) fn take(&mut self, context: &mut Core, nbytes: usize) -> Vec<u8> {
+    pub(crate) fn take<B: Buffer>(&mut self, context: &mut Context<B>, nbytes: usize) -> Vec<u8> {
         until(context, |_| {
             self.read();
             assert!(!self.is_ended || self.received.len() >= nbytes, "hung up");
@@ -121,7 +134,7 @@ impl Raw {
 
     /// Wait for one frame; its body.
     #[track_caller]
-    pub(crate) fn take_frame(&mut self, context: &mut Core) -> Vec<u8> {
+    pub(crate) fn take_frame<B: Buffer>(&mut self, context: &mut Context<B>) -> Vec<u8> {
         let mut header = None;
         until(context, |_| {
             self.read();
@@ -136,7 +149,7 @@ impl Raw {
 
     /// Wait for what the other side says of shared memory.
     #[track_caller]
-    pub(crate) fn take_sharing(&mut self, context: &mut Core) -> Sharing {
+    pub(crate) fn take_sharing<B: Buffer>(&mut self, context: &mut Context<B>) -> Sharing {
         let body = self.take_frame(context);
         match Command::parse(&body, 0).unwrap() {
             Command::Sharing(sharing) => sharing,
@@ -145,7 +158,7 @@ impl Raw {
     }
 
     #[track_caller]
-    pub(crate) fn until_ended(&mut self, context: &mut Core) {
+    pub(crate) fn until_ended<B: Buffer>(&mut self, context: &mut Context<B>) {
         until(context, |_| {
             self.read();
             self.is_ended

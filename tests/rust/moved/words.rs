@@ -11,6 +11,7 @@ pub(crate) enum Word {
     Tail = 0,
     Head = 128,
     ReaderSleeps = 256,
+    WriterSleeps = 384,
 }
 
 /// A control page by its descriptor.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use busduct::context::Context;
-use busduct::link::Message;
+use busduct::link::{Buffer, Message};
 use busduct::socket::{SocketKey, SocketOptions};
 use busduct::zmtp::SocketType;
 
@@ -21,7 +21,10 @@ pub(crate) fn core() -> Core {
 
 /// Run `context` until `holds` says so.
 #[track_caller]
-pub(crate) fn until(context: &mut Core, mut holds: impl FnMut(&mut Core) -> bool) {
+pub(crate) fn until<B: Buffer>(
+    context: &mut Context<B>,
+    mut holds: impl FnMut(&mut Context<B>) -> bool,
+) {
     let deadline = Instant::now() + PATIENCE;
     while !holds(context) {
         assert!(Instant::now() < deadline, "waited in vain");
@@ -71,7 +74,7 @@ pub(crate) fn send(context: &mut Core, key: SocketKey, bytes: impl Into<Vec<u8>>
 
 /// Wait until `key` has `num_peers` that are up.
 #[track_caller]
-pub(crate) fn until_peers(context: &mut Core, key: SocketKey, num_peers: usize) {
+pub(crate) fn until_peers<B: Buffer>(context: &mut Context<B>, key: SocketKey, num_peers: usize) {
     until(context, |context| context.statistics(key).num_peers == num_peers);
 }
 
@@ -79,8 +82,8 @@ pub(crate) fn open(context: &mut Core, kind: SocketType) -> SocketKey {
     context.open(kind, SocketOptions::default()).unwrap()
 }
 
-pub(crate) fn open_with(
-    context: &mut Core,
+pub(crate) fn open_with<B: Buffer>(
+    context: &mut Context<B>,
     kind: SocketType,
     change: impl FnOnce(&mut SocketOptions),
 ) -> SocketKey {
