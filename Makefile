@@ -55,7 +55,7 @@ sanitize: sanitize-rust sanitize-python ## the tests under sanitizers of address
 # AddressSanitizer watches the heap and the stack; what is mapped has checks of its own.
 sanitize-rust: ## the core's tests under AddressSanitizer, a ring under ThreadSanitizer
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
-		cargo test --quiet --target $(HOST) --target-dir target/address --lib --test shm --test socket --test sync
+		cargo test --quiet --target $(HOST) --target-dir target/address --lib --test moved --test shm --test socket --test sync
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' TSAN_OPTIONS=halt_on_error=1 timeout 600 \
 		cargo run --quiet --manifest-path tests/rust/tsan/Cargo.toml --target-dir target/tsan --target $(HOST)
 
