@@ -47,11 +47,11 @@ impl<B: Buffer> Context<B> {
         if self.shm_paused_until.is_some_and(|end| Instant::now() < end)
             || !self.store.reserve(nbytes)
         {
-            self.num_shm_refused += 1;
-            return match is_required {
-                true => Err(Error::refused("shared memory is required, and all of it is in use")),
-                false => Ok(()),
-            };
+            if is_required {
+                return Err(Error::refused("shared memory is required, and all of it is in use"));
+            }
+            peer.link.make_short();
+            return Ok(());
         }
         peer.reserved = nbytes;
         peer.link.make_able(UpgradeOptions { capability, ring_nbytes, is_required, own_nbytes });

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import zmq
 from tests.transport.waiting import turn_until
 
 pytestmark = pytest.mark.usefixtures("shared_memory")
@@ -80,3 +81,17 @@ def test_isolated_peer_cannot_take_what_is_set_aside_for_another(
             kept.append(pulls[0].recv_lease_blocking(timeout=20))
             assert pulls[1].recv_lease_blocking(timeout=20).is_shared
         assert not kept[-1].is_shared
+
+
+def test_only_peers_that_could_share_are_counted_as_refused(
+    rust: ModuleType, ipc_dir: Path
+) -> None:
+    rings = {"shm_max_bytes": 64 * KIB, "shm_ring_bytes": 64 * KIB}
+    with one_to_many(rust, ipc_dir, 3, **rings) as (ctx, tx, _):
+        num_moved = ctx.statistics().num_shm_peers
+        num_refused = ctx.statistics().num_shm_refused
+        assert (num_moved, num_refused) == (1, 2)
+        with zmq.Context() as zmq_context, zmq_context.socket(zmq.PULL) as rx:
+            rx.connect(f"ipc://{ipc_dir}/a")
+            turn_until(ctx, lambda: tx.statistics().num_peers == 4)
+            assert ctx.statistics().num_shm_refused == num_refused

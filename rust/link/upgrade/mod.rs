@@ -51,6 +51,8 @@ pub(crate) struct UpgradeOptions {
 pub(super) enum Upgrade {
     /// Nobody spoke of it.
     Never,
+    /// We could, but for memory, and do not say so.
+    Short,
     /// We say that we can.
     Able(UpgradeOptions),
     /// Ours is made.
@@ -109,6 +111,11 @@ impl<B: Buffer> Link<B> {
         self.upgrade = Upgrade::Able(options);
     }
 
+    /// Have this link stay as it is for want of memory.
+    pub(crate) fn make_short(&mut self) {
+        self.upgrade = Upgrade::Short;
+    }
+
     /// What READY is to tell.
     pub(super) fn capability(&self) -> Option<&Capability> {
         match &self.upgrade {
@@ -119,7 +126,7 @@ impl<B: Buffer> Link<B> {
 
     /// Whether descriptors may come with what is read.
     pub(super) fn takes_descriptors(&self) -> bool {
-        !matches!(self.upgrade, Upgrade::Never | Upgrade::Declined)
+        !matches!(self.upgrade, Upgrade::Never | Upgrade::Short | Upgrade::Declined)
     }
 
     /// Whether messages go through shared memory.

@@ -19,8 +19,13 @@ impl<B: Buffer> Link<B> {
         theirs: Option<Capability>,
     ) -> Result<(), Error> {
         self.phase = Phase::Up;
-        let Upgrade::Able(options) = std::mem::replace(&mut self.upgrade, Upgrade::Never) else {
-            return Ok(());
+        let options = match std::mem::replace(&mut self.upgrade, Upgrade::Never) {
+            Upgrade::Able(options) => options,
+            before => {
+                let is_short = matches!(before, Upgrade::Short);
+                self.is_upgrade_refused = is_short && theirs.is_some();
+                return Ok(());
+            }
         };
         if theirs != Some(options.capability) {
             return if options.is_required { Err(Error::refused(REQUIRED)) } else { Ok(()) };
@@ -93,14 +98,11 @@ impl<B: Buffer> Link<B> {
         offset: u64,
     ) -> Result<(), Error> {
         let out_of_place = || Error::malformed(offset, "SHM out of place");
-        if matches!(self.upgrade, Upgrade::Never | Upgrade::Able(_) | Upgrade::Done) {
+        if !matches!(self.upgrade, Upgrade::Offering(_) | Upgrade::Accepted(..) | Upgrade::Declined)
+        {
             return Err(out_of_place());
         }
         match (sharing, std::mem::replace(&mut self.upgrade, Upgrade::Declined)) {
-            (_, Upgrade::Never | Upgrade::Able(_) | Upgrade::Done | Upgrade::Declined) => {
-                self.received.fds.clear();
-                Ok(())
-            }
             (Sharing::Offer { ring_nbytes }, Upgrade::Offering(offer)) => {
                 self.on_offer(offer, ring_nbytes, offset)
             }
@@ -130,6 +132,11 @@ impl<B: Buffer> Link<B> {
             }
             (Sharing::Offer { .. }, Upgrade::Accepted(..))
             | (Sharing::Accept, Upgrade::Offering(_)) => Err(out_of_place()),
+            // What the peer said before it knew that it does not come to it.
+            _ => {
+                self.received.fds.clear();
+                Ok(())
+            }
         }
     }
 
