@@ -16,6 +16,7 @@ import uvloop
 from hypothesis import settings
 
 from busduct._backend import load_backend
+from busduct.transport._runtime_dir import base_directory
 
 # On a busy machine one example may take long without being wrong.
 settings.register_profile("busduct", deadline=None)
@@ -70,18 +71,22 @@ def _uvloop_is_warm() -> None:
 
 @pytest.fixture
 def no_leaks(_uvloop_is_warm: None) -> Iterator[None]:
-    """Fail a test that leaves descriptors or child processes behind."""
-    fds, children = _open_fds(), _children()
+    """Fail a test that leaves behind what a process that closes all gives back.
+
+    That is descriptors, child processes, shared memory, and files that have a name in
+    /dev/shm or in the runtime directory.
+    """
+    before, children = _held(), _children()
 
     def left() -> dict[str, str]:
-        return {fd: name for fd, name in _open_fds().items() if fd not in fds}
+        return {key: what for key, what in _held().items() if key not in before}
 
     yield
     assert _children() <= children, "child processes are left"
     # Collecting takes longer than most tests do: only where it may matter.
     if left():
         gc.collect()
-    assert not left(), f"descriptors are left: {left()}"
+    assert not left(), f"left behind: {sorted(left().values())}"
 
 
 @pytest.fixture
@@ -97,15 +102,36 @@ def _is_socket(path: Path) -> bool:
     return stat.S_ISSOCK(path.lstat().st_mode)
 
 
+def _held() -> dict[str, str]:
+    """Tell what is held, by what tells it from all else."""
+    return _open_fds() | _shared_maps() | _named_files()
+
+
 def _open_fds() -> dict[str, str]:
     fds = {}
     for fd in os.listdir("/proc/self/fd"):
         try:
-            fds[fd] = os.readlink(f"/proc/self/fd/{fd}")
+            fds[f"descriptor {fd}"] = os.readlink(f"/proc/self/fd/{fd}")
         except FileNotFoundError:
             # The descriptor of the listing itself.
             continue
     return fds
+
+
+def _shared_maps() -> dict[str, str]:
+    maps = Path("/proc/self/maps").read_bytes()
+    if b"memfd:busduct" not in maps:
+        return {}
+    lines = [line for line in maps.decode().splitlines() if "memfd:busduct" in line]
+    # Address, access, offset, device, inode, name: the inode is the memory's own.
+    return {f"shared memory {line.split()[4]}": line for line in lines}
+
+
+def _named_files() -> dict[str, str]:
+    """List those that are ours: others on this machine may run busduct too."""
+    instances = base_directory().glob(f"{os.getpid()}-*")
+    segments = Path("/dev/shm").glob("*busduct*")
+    return {f"file {path}": str(path) for path in (*instances, *segments)}
 
 
 def _children() -> set[str]:
