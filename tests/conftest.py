@@ -84,9 +84,10 @@ def no_leaks(_uvloop_is_warm: None) -> Iterator[None]:
     yield
     assert _children() <= children, "child processes are left"
     # Collecting takes longer than most tests do: only where it may matter.
-    if left():
+    if found := left():
         gc.collect()
-    assert not left(), f"left behind: {sorted(left().values())}"
+        found = left()
+    assert not found, f"left behind: {sorted(found.values())}"
 
 
 @pytest.fixture
