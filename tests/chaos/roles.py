@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -34,7 +35,11 @@ def send(sock: Any, ledger: Ledger, num_messages: int | None = None) -> None:
 
 
 def receive(
-    sock: Any, ledger: Ledger, num_leases: int = 0, closes: bool = False
+    sock: Any,
+    ledger: Ledger,
+    num_leases: int = 0,
+    closes: bool = False,
+    pause: float = 0.0,
 ) -> None:
     """Receive without end, and hold the last `num_leases` messages by leases.
 
@@ -43,6 +48,7 @@ def receive(
         ledger: Told of each message.
         num_leases: 0 to take copies.
         closes: Close the socket with so many leases held, and go on holding them.
+        pause: Seconds that each message is work for, so that others wait.
     """
     if sock.kind == _core.DEALER:
         sock.send_blocking(b"", FOREVER)
@@ -56,6 +62,7 @@ def receive(
         held.append(parts)
         ledger[Word.LEASED] = len(held)
         del parts
+        time.sleep(pause)
     sock.close()
     sys.stdin.read()
 

@@ -20,10 +20,15 @@ class Survivor:
     """A bound socket whose peers are killed."""
 
     def __init__(
-        self, backend: ModuleType, kind: str, path: Path, context: Any
+        self,
+        backend: ModuleType,
+        kind: str,
+        path: Path,
+        context: Any,
+        options: dict[str, Any],
     ) -> None:
         self.context = context
-        self.sock = context.socket(getattr(backend, kind), **HOLDS_MUCH)
+        self.sock = context.socket(getattr(backend, kind), **options)
         self.endpoint = self.sock.bind(f"ipc://{path}")
         self._monitor = self.sock.monitor()
         self._num_fds = num_fds()
@@ -86,13 +91,13 @@ class Survivor:
             raise AssertionError(f"left: {found}") from None
 
 
-# What is kept of lost messages is bounded by the marks.
-HOLDS_MUCH = {"hwm_messages": 1_000_000, "hwm_bytes": 1 << 30, "linger": 0.0}
-
-
 @contextmanager
 def survivor(
-    backend: ModuleType, kind: str, directory: Path, rng: random.Random
+    backend: ModuleType,
+    kind: str,
+    directory: Path,
+    rng: random.Random,
+    hwm_messages: int = 1_000_000,
 ) -> Iterator[Survivor]:
     """Give one whose context is as it may be, and see that nothing is left of it."""
     options = {
@@ -102,7 +107,9 @@ def survivor(
         "shm_max_bytes": rng.choice([64 << 20, 256 << 20]),
         "spin_us": rng.choice([0, 0, 200]),
     }
+    # What is kept of lost messages is bounded by the marks.
+    marks = {"hwm_messages": hwm_messages, "hwm_bytes": 1 << 30, "linger": 0.0}
     with backend.Context(**options) as context:
-        yield Survivor(backend, kind, directory / "a", context)
+        yield Survivor(backend, kind, directory / "a", context, marks)
         assert not has_named_memory(os.getpid())
     assert list(directory.iterdir()) == []

@@ -25,17 +25,16 @@ def overfull(
     rust: ModuleType, directory: Path, theirs: dict[str, Any], **options: Any
 ) -> Iterator[tuple[Any, Any, Child]]:
     """Give a sender whose living peer takes nothing and has no room for more."""
-    with rust.Context(shm="require") as context:
+    with rust.Context(shm="require", shm_ring_bytes=64 << 10) as context:
         tx = context.socket(rust.PUSH, linger=0.0, hwm_messages=10, **options)
         endpoint = tx.bind(f"ipc://{directory}/a")
         with child("attend", "PULL", endpoint, socket=theirs) as peer:
             turn_until(context, lambda: peer.ledger[Word.READY])
             turn_until(context, lambda: tx.statistics().num_peers)
-            number = 0
+            # Nothing more fits the ring, not even a command.
             while tx.statistics().num_send_queued < 10:
                 if tx.writable:
-                    tx.send_multipart_nowait(message(number))
-                    number += 1
+                    tx.send_nowait(b"")
                 context.run_once(0.0)
             yield context, tx, peer
 

@@ -55,6 +55,7 @@ def test_what_a_killed_dealer_did_not_take_is_listed(
                     alive.endpoint,
                     socket={"routing_id": DEALER.decode()},
                     num_leases=rng.choice([0, 1, 5, 30]),
+                    pause=rng.choice([0.0, 0.002]),
                     closes=rng.random() < 0.3,
                 )
                 for _ in range(num_kills)

@@ -66,6 +66,7 @@ def _feed_the_doomed(
             alive.endpoint,
             ledger=ledger,
             num_leases=rng.choice([0, 0, 1, 20]),
+            pause=rng.choice([0.0, 0.002]),
         )
         for _ in range(num_kills)
     ]
