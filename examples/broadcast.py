@@ -32,14 +32,18 @@ def schedule() -> None:
     """Start the workers, and send them the steps."""
     with BroadcastQueue(NUM_WORKERS, codec=CODEC) as queue:
         workers = [
-            subprocess.Popen([sys.executable, __file__, str(queue.handle), str(rank)])
+            subprocess.Popen(
+                [sys.executable, __file__, str(queue.handle), str(rank)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             for rank in range(NUM_WORKERS)
         ]
         queue.wait_ready_blocking(timeout=30.0)
         for number in range(NUM_STEPS):
             queue.send_blocking(Step(number, ["a", "b"]), timeout=30.0)
     for worker in workers:
-        worker.wait()
+        print(worker.communicate()[0], end="")
     print(f"lost: {queue.lost_readers}")
 
 
