@@ -300,7 +300,9 @@ def test_released_slots_go_back(rust: ModuleType, ipc_dir: Path) -> None:
         assert ctx.statistics().num_shm_slots_held == 0
 
 
-def test_leases_of_each_other_keep_no_connection(rust: ModuleType, ipc_dir: Path) -> None:
+def test_leases_of_each_other_keep_no_connection(
+    rust: ModuleType, ipc_dir: Path
+) -> None:
     with rust.Context() as one, rust.Context() as other:
 
         def both_until(condition: Callable[[], Any]) -> None:

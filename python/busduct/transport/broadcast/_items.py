@@ -13,7 +13,7 @@ from busduct.transport.broadcast._wire import ITEM_HEADER
 if TYPE_CHECKING:
     from busduct._core import Lease, Socket
 
-__all__ = ["ItemDecoder", "ItemParts", "Nothing", "encoder_of"]
+__all__ = ["NOTHING", "ItemDecoder", "ItemParts", "encoder_of"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,9 @@ class Nothing(enum.Enum):
     """What stands for a message that is no item, for None may be one."""
 
     NOTHING = 0
+
+
+NOTHING: Final = Nothing.NOTHING
 
 
 class ItemParts(NamedTuple):
@@ -103,7 +106,7 @@ class ItemDecoder(Generic[T]):
             self.num_decoded += len(several)
             return found  # type: ignore[return-value]
         items = map(self.decode, several)
-        return [item for item in items if not isinstance(item, Nothing)]
+        return [item for item in items if item is not NOTHING]
 
     def lease(self, found: "Lease | ItemParts") -> "Lease | None":
         """Return an item of one part as it lies; None if it has several."""
@@ -124,14 +127,14 @@ class ItemDecoder(Generic[T]):
             self._note(error)
             payload = bytes(found.parts[0]) if isinstance(found, ItemParts) else found
             stand_in: T | None = self._codec.on_decode_error(payload, error)
-            return Nothing.NOTHING if stand_in is None else stand_in
+            return NOTHING if stand_in is None else stand_in
         self.num_decoded += 1
         return item
 
     def _refuse(self, found: ItemParts) -> Nothing:
         reason = f"item of {len(found.parts)} parts where 1 is due"
         self._note(MalformedFrameError(0, reason))
-        return Nothing.NOTHING
+        return NOTHING
 
     def _note(self, error: Exception) -> None:
         self.num_malformed += 1

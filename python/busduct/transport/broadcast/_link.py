@@ -126,23 +126,20 @@ class ReaderLink:
             HandshakeError: The writer refused, or nobody listens there.
             PeerLostError: The writer is gone, and all was taken.
         """
-        try:
-            # Of nearly all items, this is all the work.
-            if self.is_joined and (item := take()) is not None:
-                return item
-        except (ClosedError, LocalProtocolError):
-            pass
-        return self._poll_thoroughly(take)
-
-    def take_nothing(self) -> bool:
-        """Succeed, for those who wait for the reader to have joined.
-
-        Raises:
-            ClosedError: It is over; `poll` knows why.
-        """
         if self._end is not None:
-            raise ClosedError("broadcast reader")
-        return True
+            raise self._end()
+        try:
+            if not self.is_joined:
+                self._take_verdict()
+            found = self._take(take) if self.is_joined else None
+        except ClosedError:
+            if self._end is None:
+                raise
+            raise self._end() from None
+        if found is None and self._is_down:
+            self._finish(self._loss)
+            raise self._loss()
+        return found
 
     def turn(self) -> None:
         """Do what is ready, where no loop does."""
@@ -194,22 +191,6 @@ class ReaderLink:
         """Wait until what `close` began has ended."""
         if self._watching is not None and not self._watching.done():
             await asyncio.wait((self._watching,))
-
-    def _poll_thoroughly(self, take: Callable[[], T | None]) -> "T | ItemParts | None":
-        if self._end is not None:
-            raise self._end()
-        try:
-            if not self.is_joined:
-                self._take_verdict()
-            found = self._take(take) if self.is_joined else None
-        except ClosedError:
-            if self._end is None:
-                raise
-            raise self._end() from None
-        if found is None and self._is_down:
-            self._finish(self._loss)
-            raise self._loss()
-        return found
 
     def _take(self, take: Callable[[], T | None]) -> "T | ItemParts | None":
         while True:

@@ -13,7 +13,7 @@ from typing import (
 )
 
 from busduct.codec import Codec
-from busduct.errors import BusductError
+from busduct.errors import BusductError, FullError
 from busduct.statistics import BroadcastStatistics
 from busduct.transport._ranges import require_at_least, require_at_most, require_one_of
 from busduct.transport._runtime_dir import RuntimeDirectory
@@ -200,7 +200,9 @@ class BroadcastQueue(Closing, Generic[T]):
                 still get what was accepted before.
         """
         message = self._encode(item)
-        if not self._sending.try_send(message):
+        try:
+            self._sending.put(message)
+        except FullError:
             await self._sending.send(message)
 
     def send_nowait(self, item: T) -> None:

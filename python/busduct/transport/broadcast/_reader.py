@@ -1,22 +1,14 @@
 """One writer, many readers, each of which gets every item in order: a reader."""
 
 from functools import partial
-from typing import (
-    TYPE_CHECKING,
-    Generic,
-    Self,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Generic, Self, TypedDict, TypeVar, Unpack, overload
 
 from busduct.codec import Codec
-from busduct.errors import ClosedError, ConfigError
+from busduct.errors import ClosedError, ConfigError, LocalProtocolError
 from busduct.statistics import BroadcastReaderStatistics
 from busduct.transport.broadcast._closing import Closing
 from busduct.transport.broadcast._handle import BroadcastHandle
-from busduct.transport.broadcast._items import ItemDecoder, Nothing
+from busduct.transport.broadcast._items import NOTHING, ItemDecoder, ItemParts
 from busduct.transport.broadcast._link import ReaderLink
 from busduct.transport.broadcast._waiting import check_warn_after, within
 
@@ -122,11 +114,6 @@ class BroadcastReader(Closing, Generic[T]):
         return self._link.rank
 
     @property
-    def handle(self) -> BroadcastHandle:
-        """Of the queue."""
-        return self._link.handle
-
-    @property
     def closed(self) -> bool:
         """Whether nothing more will come: closed here or there, lost or refused."""
         return self._socket.closed
@@ -140,11 +127,11 @@ class BroadcastReader(Closing, Generic[T]):
             WaitTimeoutError: It did not answer within `timeout` seconds.
             BusductError: As of `recv`.
         """
-        await within(timeout, self._link.wait(self._link.take_nothing))
+        await within(timeout, self._link.wait(_joined))
 
     def wait_ready_blocking(self, timeout: float | None = None) -> None:
         """Block until the writer counts this one among its readers; as `wait_ready`."""
-        self._link.block(self._link.take_nothing, timeout)
+        self._link.block(_joined, timeout)
 
     async def recv(self) -> T:
         """Take the next item, waiting for it. Cancelling loses nothing.
@@ -157,25 +144,28 @@ class BroadcastReader(Closing, Generic[T]):
             PeerLostError: The writer is gone, and all items were taken.
             Exception: What the codec raises in `on_decode_error`.
         """
-        take = self._socket.recv_nowait
+        found: bytes | ItemParts | None = None
+        try:
+            # Of nearly all items, this is all the work.
+            if self._link.is_joined:
+                found = self._socket.recv_nowait()
+        except (ClosedError, LocalProtocolError):
+            pass  # The link knows why.
         while True:
-            found = self._link.poll(take)
             if found is None:
-                found = await self._link.wait(take)
-            item = self._decoder.decode(found)
-            if not isinstance(item, Nothing):
+                found = await self._link.wait(self._socket.recv_nowait)
+            if (item := self._decoder.decode(found)) is not NOTHING:
                 return item
+            found = None
 
     def recv_nowait(self) -> T | None:
         """Take the next item; None if there is none. Raises as `recv`."""
         take = self._socket.recv_nowait
-        found = self._link.poll(take)
-        if found is None:
+        if (found := self._link.poll(take)) is None:
             self._link.turn()
             found = self._link.poll(take)
         while found is not None:
-            item = self._decoder.decode(found)
-            if not isinstance(item, Nothing):
+            if (item := self._decoder.decode(found)) is not NOTHING:
                 return item
             found = self._link.poll(take)
         return None
@@ -188,10 +178,11 @@ class BroadcastReader(Closing, Generic[T]):
             Exception: As of `recv`.
         """
         take = self._socket.recv_nowait
-        while True:
-            item = self._decoder.decode(self._link.block(take, timeout))
-            if not isinstance(item, Nothing):
-                return item
+        while (
+            item := self._decoder.decode(self._link.block(take, timeout))
+        ) is NOTHING:
+            pass
+        return item
 
     async def recv_many(self, max_n: int = 1024, max_bytes: int = 1 << 20) -> list[T]:
         """Take what is there, at least one item, waiting for the first; as `recv`.
@@ -297,3 +288,8 @@ class BroadcastReader(Closing, Generic[T]):
 
     def _take_many(self, max_n: int, max_bytes: int) -> list[bytes] | None:
         return self._socket.recv_many_nowait(max_n, max_bytes) or None
+
+
+def _joined() -> bool:
+    """Take nothing: it is asked once the reader has joined."""
+    return True

@@ -60,15 +60,19 @@ class Sending:
         """Bytes of a message that waits for room; 0 if none does."""
         return self._awaited_nbytes if self.waiting.seconds else 0
 
-    def try_send(self, message: Any) -> bool:
-        """Accept a message, if there is room for it now."""
+    def put(self, message: Any) -> None:
+        """Accept a message now.
+
+        Raises:
+            FullError: There is no room, or what else `send` waits for, or tells.
+        """
         if not self._audience.is_flowing:
-            return False
-        try:
-            self._put(message)
-        except FullError:
-            return False
-        return True
+            raise FullError("0 messages without all readers")
+        if isinstance(message, list):
+            self._socket.send_multipart_nowait(message)
+        else:
+            self._socket.send_nowait(message)
+        self.num_sent += 1
 
     def send_nowait(self, message: Any) -> None:
         """Accept a message now.
@@ -77,7 +81,8 @@ class Sending:
             FullError: There is no room.
             LocalProtocolError: Readers are missing.
         """
-        if self.try_send(message):
+        with suppress(FullError):
+            self.put(message)
             return
         self.turn()
         self._check()
@@ -85,10 +90,10 @@ class Sending:
             ranks = _listed(self._audience.roster.missing)
             msg = f"{ranks} of {self._audience.name} has not joined; wait_ready first"
             raise LocalProtocolError(msg)
-        self._put(message)
+        self.put(message)
 
     async def send(self, message: Any) -> None:
-        """Accept a message for which `try_send` had no room, waiting for it."""
+        """Accept a message for which `put` had no room, waiting for it."""
         await self.wait_ready()
         send = self._socket.send_multipart if _has_parts(message) else self._socket.send
         self._awaited_nbytes = _nbytes_of(message)
@@ -107,7 +112,7 @@ class Sending:
         """
         if time.monotonic() >= self._look_due:
             self._turn()
-        if self.try_send(message):
+        if self._try_put(message):
             return
         self._awaited_nbytes = _nbytes_of(message)
         # NB: what others may change would be copied anew at each attempt.
@@ -118,7 +123,7 @@ class Sending:
         def attempt() -> bool | None:
             self._audience.look()
             self._check()
-            return self.try_send(held) or None
+            return self._try_put(held) or None
 
         turn_until(self._context, attempt, self.waiting, timeout)
         self._check_audience()
@@ -193,12 +198,12 @@ class Sending:
         while self._socket.statistics().num_send_queued and _left(deadline) != 0.0:
             self._context.run_once(_left(deadline))
 
-    def _put(self, message: Any) -> None:
-        if _has_parts(message):
-            self._socket.send_multipart_nowait(message)
-        else:
-            self._socket.send_nowait(message)
-        self.num_sent += 1
+    def _try_put(self, message: Any) -> bool:
+        try:
+            self.put(message)
+        except FullError:
+            return False
+        return True
 
     def _check(self) -> None:
         if self._is_closed:
