@@ -10,6 +10,8 @@ mod auth;
 mod endpoint;
 #[path = "../../rust/fuzz/bodies/handshake.rs"]
 mod handshake;
+#[path = "../../rust/fuzz/bodies/moved/mod.rs"]
+mod moved;
 #[path = "../../rust/fuzz/bodies/patterns/mod.rs"]
 mod patterns;
 #[path = "../../rust/fuzz/bodies/subscriptions.rs"]
@@ -53,6 +55,11 @@ fn inputs_of_endpoint_pass() {
 #[test]
 fn inputs_of_handshake_pass() {
     replay(include_str!("../../rust/fuzz/corpus/handshake.hex"), handshake::run);
+}
+
+#[test]
+fn inputs_of_moved_pass() {
+    replay(include_str!("../../rust/fuzz/corpus/moved.hex"), moved::run);
 }
 
 #[test]
