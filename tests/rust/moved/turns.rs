@@ -51,6 +51,26 @@ fn few_notices_are_answered_in_one_turn() {
 }
 
 #[test]
+fn few_messages_that_nobody_wants_are_read_in_one_turn() {
+    let mut scene = Scene::new(|_| {});
+    let push = open_with(&mut scene.context, Push, |options| options.hwm_messages = 1);
+    scene.context.bind(push, &scene.place.endpoint("q"), false).unwrap();
+    let mut peer = Moved::up(&mut scene.context, &scene.place.path("q"), Pull);
+    settle(&mut scene.context);
+    let num_sent = RING_BYTES / 16;
+    (0..num_sent).for_each(|_| peer.ours.write(&record(PART, 0, b"unwanted")));
+    peer.ours.publish();
+    peer.ring();
+    let mut num_read = 0;
+    while num_read < num_sent as u64 {
+        scene.context.run_once(Some(Duration::ZERO)).unwrap();
+        let num_now = scene.context.statistics(push).counters.num_messages_received;
+        assert!((1..=4).contains(&(num_now - num_read)), "{num_now} after {num_read}");
+        num_read = num_now;
+    }
+}
+
+#[test]
 fn what_is_handed_over_is_found_behind_any_number_of_notices() {
     let mut scene = Scene::new(|_| {});
     let mut peer = scene.moved();
