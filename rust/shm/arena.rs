@@ -84,6 +84,11 @@ impl Arena {
         self.pool.nbytes()
     }
 
+    /// Of these, what counts in the budget.
+    pub(super) fn num_spent_bytes(&self) -> usize {
+        self.pool.num_spent_bytes()
+    }
+
     /// Number of these segments.
     pub fn num_segments(&self) -> usize {
         self.pool.num_segments()
@@ -135,7 +140,8 @@ impl Arena {
     /// Make a segment of `class`; return the number of a slot of it.
     fn grow(&mut self, class: usize) -> Option<u16> {
         let slot_nbytes = SMALLEST_CLASS_BYTES << class;
-        let room = self.max_nbytes.saturating_sub(self.nbytes()).saturating_sub(TABLE_BYTES);
+        let room =
+            self.max_nbytes.saturating_sub(self.num_spent_bytes()).saturating_sub(TABLE_BYTES);
         let num_slots = wanted_slots(slot_nbytes)
             .min(room / slot_nbytes)
             .min(MAX_CLASS_SLOTS - self.segments.len());
@@ -159,7 +165,7 @@ impl Arena {
     fn take_one_off(&mut self, nbytes: usize) -> Option<Slot> {
         let slot_nbytes = nbytes.checked_next_multiple_of(rustix::param::page_size())?;
         let plan = Plan { num_slots: 1, ..self.plan(slot_nbytes) };
-        let total = self.nbytes().checked_add(plan.nbytes()?)?;
+        let total = self.num_spent_bytes().checked_add(plan.nbytes()?)?;
         let exceeds = total > self.max_nbytes;
         if exceeds && self.pool.is_exceeded() {
             return None;

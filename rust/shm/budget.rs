@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::free_list::FreeLists;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The part of an arena that its slots and segments reach from any thread.
 #[derive(Debug)]
@@ -13,7 +13,8 @@ pub(super) struct Pool {
     nbytes: AtomicUsize,
     num_segments: AtomicUsize,
     num_returned: AtomicU64,
-    is_exceeded: AtomicBool,
+    /// Of a segment that was made beyond the budget.
+    num_excess_bytes: AtomicUsize,
 }
 
 impl Pool {
@@ -23,7 +24,7 @@ impl Pool {
             nbytes: AtomicUsize::new(0),
             num_segments: AtomicUsize::new(0),
             num_returned: AtomicU64::new(0),
-            is_exceeded: AtomicBool::new(false),
+            num_excess_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -42,7 +43,13 @@ impl Pool {
 
     /// Whether a segment lives that was made beyond the budget.
     pub(super) fn is_exceeded(&self) -> bool {
-        self.is_exceeded.load(Ordering::Relaxed)
+        self.num_excess_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// What counts in the budget: all but a segment that was made beyond it, which would
+    /// leave nothing to others for as long as it lives.
+    pub(super) fn num_spent_bytes(&self) -> usize {
+        self.nbytes().saturating_sub(self.num_excess_bytes.load(Ordering::Relaxed))
     }
 }
 
@@ -72,7 +79,7 @@ impl Share {
     /// The same for a one-off, which returns its number too.
     pub(super) fn one_off(pool: &Arc<Pool>, nbytes: usize, number: Number, exceeds: bool) -> Self {
         if exceeds {
-            pool.is_exceeded.store(true, Ordering::Relaxed);
+            pool.num_excess_bytes.store(nbytes, Ordering::Relaxed);
         }
         let mut share = Self::new(pool, nbytes);
         share.exceeds = exceeds;
@@ -91,7 +98,7 @@ impl Drop for Share {
         self.pool.num_segments.fetch_sub(1, Ordering::Relaxed);
         self.pool.num_returned.fetch_add(1, Ordering::Relaxed);
         if self.exceeds {
-            self.pool.is_exceeded.store(false, Ordering::Relaxed);
+            self.pool.num_excess_bytes.store(0, Ordering::Relaxed);
         }
         if let Some(Number { list, number }) = self.number {
             self.pool.free.push(list, number);
@@ -109,7 +116,7 @@ mod tests {
         let number = Number { list: 0, number: 3 };
         let share = Share::one_off(&pool, 100, number, true);
         assert_eq!((pool.nbytes(), pool.num_segments(), pool.is_exceeded()), (100, 1, true));
-        assert_eq!((pool.num_returned(), pool.free.pop(0)), (0, None));
+        assert_eq!((pool.num_spent_bytes(), pool.num_returned(), pool.free.pop(0)), (0, 0, None));
         drop(share);
         assert_eq!((pool.nbytes(), pool.num_segments(), pool.is_exceeded()), (0, 0, false));
         assert_eq!((pool.num_returned(), pool.free.pop(0)), (1, Some(3)));

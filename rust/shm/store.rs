@@ -33,7 +33,8 @@ impl Store {
 
     /// Spend `nbytes` of the budget on something else; `false` if so much is not left.
     pub fn reserve(&mut self, nbytes: usize) -> bool {
-        let fits = self.arena.nbytes() + self.num_reserved_bytes + nbytes <= self.max_nbytes;
+        let spent = self.arena.num_spent_bytes() + self.num_reserved_bytes;
+        let fits = spent + nbytes <= self.max_nbytes;
         if fits {
             self.num_reserved_bytes += nbytes;
             self.arena.set_limit(self.max_nbytes - self.num_reserved_bytes);
