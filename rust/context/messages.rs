@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Context, FLUSH_COST, RING_FLUSH_COST};
+use super::{Context, FLUSH_COST, FLUSH_LEN, FLUSH_LEN_GROWTH};
 use crate::link::{Buffer, Message};
 use crate::socket::{
     LinkKey, Links, RecvFault, SendFault, Sent, Socket, SocketKey, State, TopicFault,
@@ -161,11 +161,13 @@ impl<B: Buffer> Context<B> {
         };
         if !peer.is_dirty {
             peer.is_dirty = true;
+            peer.flush_len = FLUSH_LEN;
             self.dirty.push(key);
         }
         let link = &peer.link;
-        let enough = if link.is_upgraded() { RING_FLUSH_COST } else { FLUSH_COST };
-        if link.outbox.cost() >= enough && !link.is_stuck() {
+        let is_long = link.is_upgraded() && link.outbox.len() >= peer.flush_len;
+        if (is_long || link.outbox.cost() >= FLUSH_COST) && !link.is_stuck() {
+            peer.flush_len = peer.flush_len.saturating_mul(FLUSH_LEN_GROWTH);
             self.flush_link(key);
         }
     }

@@ -37,6 +37,8 @@ pub struct Peer<B: Buffer> {
     pub(crate) is_ready: bool,
     /// It waits in the context's list of links to flush.
     pub(crate) is_dirty: bool,
+    /// Through shared memory, so many messages are written without waiting for that.
+    pub(crate) flush_len: usize,
     /// A sender waits until it has room.
     pub(crate) is_wanted: bool,
     /// The sender of an urgent message does.
@@ -84,6 +86,7 @@ impl<B: Buffer> Peer<B> {
             is_refused: false,
             is_ready: false,
             is_dirty: false,
+            flush_len: 0,
             is_wanted: false,
             is_urgently_wanted: false,
             twin: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use busduct::zmtp::SocketType::{Pull, Push};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::drive::{Core, Place, core, message, open, recv, until};
+use crate::drive::{Core, Place, core, message, open, recv, settle, until};
 
 /// A PULL and a PUSH of two contexts whose link has moved.
 fn moved() -> (Core, Core, [busduct::socket::SocketKey; 2]) {
@@ -48,4 +48,17 @@ fn receiver_that_stopped_where_the_ring_was_empty_is_rung_for_what_follows() {
             assert_eq!(recv(&mut receiver, pull), b"next");
         }
     }
+}
+
+#[test]
+fn peer_begins_while_its_sender_goes_on() {
+    let (mut receiver, mut sender, [pull, push]) = moved();
+    let mut num_sent = 0;
+    while receiver.try_recv(pull).unwrap().is_none() {
+        assert!(num_sent < 100, "nothing was written before the end of the turn");
+        sender.try_send(push, message("token")).unwrap();
+        num_sent += 1;
+        settle(&mut receiver);
+    }
+    assert!(num_sent > 1, "each message was written by itself");
 }
