@@ -300,6 +300,7 @@ def test_released_slots_go_back(rust: ModuleType, ipc_dir: Path) -> None:
         assert ctx.statistics().num_shm_slots_held == 0
 
 
+@pytest.mark.usefixtures("shared_memory")
 def test_leases_of_each_other_keep_no_connection(
     rust: ModuleType, ipc_dir: Path
 ) -> None:
