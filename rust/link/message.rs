@@ -57,7 +57,10 @@ impl<B: AsRef<[u8]>> Message<B> {
     /// Payload bytes of all parts.
     #[inline]
     pub fn nbytes(&self) -> usize {
-        self.parts().iter().map(|part| part.as_ref().len()).sum()
+        match self {
+            Self::Single(part) => part.as_ref().len(),
+            Self::Multi(parts) => parts.iter().map(|part| part.as_ref().len()).sum(),
+        }
     }
 
     /// What the message counts in a queue that is bounded by bytes.
