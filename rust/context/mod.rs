@@ -46,7 +46,7 @@ const READ_BUFFER_BYTES: usize = 128 << 10;
 /// [`Context::flush`].
 const FLUSH_COST: usize = 128 << 10;
 /// Messages queued in one turn for a link through shared memory, where a write costs no system
-/// call: the peer may begin while we go on (64 outstanding requests: 3 to 5 times as many a
+/// call: the peer may begin while we go on (64 outstanding requests: some 3 times as many a
 /// second).
 const FLUSH_LEN: usize = 8;
 /// So many times as many before the next such write: a peer that is faster than we are would
