@@ -17,6 +17,9 @@ from tests.chaos.traffic import TornError, message, number_of
 from busduct import _core
 from busduct.errors import WaitTimeoutError
 
+# NB: not when the first event comes, for by then there may be no descriptor left.
+from busduct.monitor import MonitorEvent
+
 FOREVER = 3600.0
 _PR_SET_PDEATHSIG = 1
 
@@ -78,7 +81,7 @@ def attend(sock: Any, ledger: Ledger) -> None:
     """Keep the connection, and take nothing that comes."""
     monitor = sock.monitor()
     while True:
-        monitor.recv_blocking(FOREVER)
+        _event: MonitorEvent = monitor.recv_blocking(FOREVER)
 
 
 def _note(parts: list[Any], last: int, ledger: Ledger) -> int:
