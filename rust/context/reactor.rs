@@ -257,11 +257,10 @@ impl<B: Buffer> Context<B> {
 
     /// A link may have room again.
     fn use_room(&mut self, socket_key: SocketKey, key: LinkKey) {
-        if !self.sockets.contains_key(socket_key) {
-            return;
-        }
         self.spill(socket_key);
-        let socket = &self.sockets[socket_key];
+        let Some(socket) = self.sockets.get(socket_key) else {
+            return;
+        };
         if socket.makes_room(&mut self.links, key) {
             self.wake_senders(socket_key);
         }
