@@ -1,9 +1,29 @@
-"""What is closed at the end of an `async with` block."""
+"""What is closed at the end of a `with` block, or of an `async with` block."""
 
 from types import TracebackType
 from typing import Self
 
-__all__ = ["AsyncScope"]
+__all__ = ["AsyncScope", "Scope"]
+
+
+class Scope:
+    """A context manager that closes itself."""
+
+    def close(self) -> None:
+        """End the use of it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
 
 
 class AsyncScope:
@@ -21,5 +41,6 @@ class AsyncScope:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         tb: TracebackType | None,
+        /,
     ) -> None:
         await self.aclose()

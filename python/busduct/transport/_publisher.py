@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from busduct._backend import load_backend
+from busduct._scopes import AsyncScope
 from busduct.codec import Codec
 from busduct.errors import BusductError, ClosedError, FrameTooLargeError
 from busduct.statistics import PublisherStatistics
-from busduct.transport._async_scope import AsyncScope
 from busduct.transport._ranges import (
     require_at_least,
     require_at_most,

@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from busduct._scopes import Scope
 from busduct.errors import ConfigError
 
 __all__ = [
@@ -76,7 +75,7 @@ def ipc_endpoint(directory: Path, name: str) -> str:
     return f"ipc://{path}"
 
 
-class RuntimeDirectory:
+class RuntimeDirectory(Scope):
     """A directory of mode 0700, locked until `close` removes it.
 
     Args:
@@ -116,17 +115,6 @@ class RuntimeDirectory:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _make_private(base: Path) -> None:

@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from busduct._backend import load_backend
+from busduct._scopes import Scope
 from busduct.codec import Codec, PartsCodec
 from busduct.errors import (
     ClosedError,
@@ -66,7 +66,7 @@ class ReceiverTransport(Protocol[ReceivedT_co]):
         ...
 
 
-class Sender(Generic[T]):
+class Sender(Scope, Generic[T]):
     """Send typed messages over a PUSH, DEALER or PAIR socket, which it closes.
 
     Arrays go as parts of their own where the codec says so, through shared memory where
@@ -134,19 +134,8 @@ class Sender(Generic[T]):
         """Close the socket, which goes on sending within its linger. Idempotent."""
         self._socket.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Receiver(Generic[T]):
+class Receiver(Scope, Generic[T]):
     """Receive typed messages from a PULL, DEALER, PAIR or SUB socket, which it closes.
 
     What does not decode is counted, kept in `recent_errors`, and dropped or replaced as
@@ -232,17 +221,6 @@ class Receiver(Generic[T]):
         """Close the socket; what was received and not taken is gone. Idempotent."""
         self._taken.clear()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _take(self) -> bool:
         """Take a burst from the socket; tell whether anything came."""

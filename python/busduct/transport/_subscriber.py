@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from busduct._scopes import AsyncScope
 from busduct.codec import Codec
 from busduct.errors import ClosedError, WaitTimeoutError
 from busduct.statistics import SubscriberStatistics
-from busduct.transport._async_scope import AsyncScope
 from busduct.transport._inbox import Inbox
 from busduct.transport._processing import Processing
 from busduct.transport._ranges import require_at_least

@@ -1,11 +1,10 @@
 """What either end of a broadcast queue owns, and how it is given back."""
 
 import warnings
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
-from busduct.transport._async_scope import AsyncScope
+from busduct._scopes import AsyncScope, Scope
 
 if TYPE_CHECKING:
     from busduct._core import Context
@@ -15,7 +14,7 @@ __all__ = ["Closing"]
 _backend = load_backend()
 
 
-class Closing(AsyncScope):
+class Closing(Scope, AsyncScope):
     """An end that is closed by call or by a `with` block, and warns if it was not.
 
     Args:
@@ -26,21 +25,6 @@ class Closing(AsyncScope):
         self._is_closed = False
         self._is_owner = context is None
         self._context: Context = _backend.Context() if context is None else context
-
-    def close(self) -> None:
-        """End the use of it, blocking."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if not getattr(self, "_is_closed", True):

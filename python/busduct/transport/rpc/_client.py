@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from busduct._scopes import AsyncScope
 from busduct.errors import (
     BusductError,
     ClosedError,
@@ -14,7 +15,6 @@ from busduct.errors import (
     PeerLostError,
     WaitTimeoutError,
 )
-from busduct.transport._async_scope import AsyncScope
 from busduct.transport._zmq import SocketOptions
 from busduct.transport.rpc._link import Link
 from busduct.transport.rpc._options import check_options, check_seconds

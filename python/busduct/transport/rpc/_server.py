@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from busduct._backend import load_backend
+from busduct._scopes import AsyncScope
 from busduct.errors import ClosedError
 from busduct.monitor import MonitorEvent
-from busduct.transport._async_scope import AsyncScope
 from busduct.transport._zmq import SocketOptions
 from busduct.transport.rpc._dispatcher import Dispatcher
 from busduct.transport.rpc._faults import Faults
