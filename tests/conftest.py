@@ -54,8 +54,18 @@ def any_loop(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=["rust", "python"])
 def backend(request: pytest.FixtureRequest) -> ModuleType:
     """Run the test once on each backend; CI must have both."""
+    return _built(request.param)
+
+
+@pytest.fixture
+def rust() -> ModuleType:
+    """Give the native backend, of what the other does not have."""
+    return _built("rust")
+
+
+def _built(name: str) -> ModuleType:
     try:
-        return load_backend(request.param)
+        return load_backend(name)
     except ModuleNotFoundError:
         if os.environ.get("CI") == "true":
             raise

@@ -3,27 +3,13 @@
 import os
 import random
 import sys
-from types import ModuleType
 
 import pytest
-
-from busduct._backend import load_backend
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(no_leaks: None) -> None:
     """Hold every test of this directory to what `no_leaks` asks."""
-
-
-@pytest.fixture
-def rust() -> ModuleType:
-    """Give the native backend: the other one shares no memory."""
-    try:
-        return load_backend("rust")
-    except ModuleNotFoundError:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip("the extension is not built")
 
 
 @pytest.fixture

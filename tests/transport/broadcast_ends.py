@@ -131,14 +131,7 @@ def _stall(handle: str, rank: str, shm: str) -> None:
 
 def _write(num_readers: str, num_items: str, nbytes: str, shm: str) -> None:
     """Say the handle, send items when all are there, and be killed."""
-    with (
-        _context(shm) as context,
-        BroadcastQueue(int(num_readers), context=context) as queue,
-    ):
-        _say(str(queue.handle))
-        queue.wait_ready_blocking(30.0)
-        for number in range(int(num_items)):
-            queue.send_blocking(item(number, int(nbytes)), 30.0)
+    with _sent(num_readers, num_items, nbytes, shm):
         _say("sent")
         sys.stdin.readline()
         _say(time.time())
@@ -147,6 +140,13 @@ def _write(num_readers: str, num_items: str, nbytes: str, shm: str) -> None:
 
 def _die_writing(num_readers: str, num_items: str, nbytes: str, shm: str) -> None:
     """Send items when all are there, and be killed while some are on their way."""
+    with _sent(num_readers, num_items, nbytes, shm):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def _sent(num_readers: str, num_items: str, nbytes: str, shm: str) -> Iterator[None]:
+    """Say the handle, and accept items when all are there."""
     with (
         _context(shm) as context,
         BroadcastQueue(int(num_readers), context=context) as queue,
@@ -155,7 +155,7 @@ def _die_writing(num_readers: str, num_items: str, nbytes: str, shm: str) -> Non
         queue.wait_ready_blocking(30.0)
         for number in range(int(num_items)):
             queue.send_blocking(item(number, int(nbytes)), 30.0)
-        os.kill(os.getpid(), signal.SIGKILL)
+        yield
 
 
 def _context(shm: str) -> Context:

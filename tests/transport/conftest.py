@@ -3,29 +3,16 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tests.zmq_faces import context_of
 
-from busduct._backend import load_backend
 from busduct.transport import zmq_compat as zmq
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(no_leaks: None) -> None:
     """Hold every test of this directory to what `no_leaks` asks."""
-
-
-@pytest.fixture
-def rust() -> ModuleType:
-    """Give the native backend, of what the other does not have."""
-    try:
-        return load_backend("rust")
-    except ModuleNotFoundError:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip("the extension is not built")
 
 
 @pytest.fixture
