@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(CORE): $(VENV)/.installed $(SOURCES)
-	$(BIN)/maturin develop --release --quiet --extras cli,server,model
+	$(BIN)/maturin develop --release --quiet --extras cli,endpoint,model,plot,server
 	@touch $@
 
 build: $(CORE) ## make the virtual environment and the extension
