@@ -1,20 +1,12 @@
 """Waiting for what tests wait for."""
 
-import asyncio
-import os
-import select
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+
+from tests.processes.conditions import until, wait_gone
 
 from busduct.pipeline import Engine, GenerateOutput
 
-TIMEOUT = 20.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds."""
-    async with asyncio.timeout(TIMEOUT):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+__all__ = ["alphabet", "collect", "pid_of", "until", "until_status", "wait_gone"]
 
 
 async def until_status(engine: Engine, status: str) -> None:
@@ -29,19 +21,6 @@ def pid_of(engine: Engine, name: str) -> int:
     (pid,) = (p.pid for p in engine.health().processes if p.name == name)
     assert pid is not None
     return pid
-
-
-def wait_gone(pids: list[int], timeout: float = TIMEOUT) -> None:
-    """Return once all these processes, none of them a child of ours, have ended."""
-    for pid in pids:
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([fd], [], [], timeout)[0], f"{pid} still runs"
-        finally:
-            os.close(fd)
 
 
 def alphabet(after: str, count: int) -> str:

@@ -2,17 +2,16 @@
 
 import importlib
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from busduct._processes import die_with_parent, read_settings_line
 from busduct.errors import ConfigError
 from busduct.pipeline._child_settings import ChildSettings
 from busduct.pipeline._parking import Parking
-from busduct.pipeline._process import die_with_parent
 from busduct.transport import Context
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ STDIN = 0
 
 def main() -> None:
     """Serve until told to end, or until the parent is gone."""
-    settings = msgspec.json.decode(_read_line(STDIN), type=ChildSettings)
+    settings = msgspec.json.decode(read_settings_line(STDIN), type=ChildSettings)
     die_with_parent(settings.parent_pid)
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
@@ -74,18 +73,6 @@ def _load_runner(settings: ChildSettings) -> "ModelRunner":
         path, max_batch_size=settings.config.max_batch_size
     )
     return runner
-
-
-def _read_line(fd: int) -> bytes:
-    """Read up to a newline and no further: the rest belongs to `Parking`."""
-    data = b""
-    while not data.endswith(b"\n"):
-        piece = os.read(fd, 65536)
-        if not piece:
-            # The parent ended first.
-            sys.exit(1)
-        data += piece
-    return data
 
 
 if __name__ == "__main__":

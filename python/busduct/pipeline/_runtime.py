@@ -9,11 +9,11 @@ from typing import Self
 
 import msgspec
 
+from busduct._processes import ChildProcess, RestartBudget
 from busduct.errors import BusductError, EngineDeadError, WorkerDiedError
 from busduct.pipeline._child_settings import ChildSettings, Role
 from busduct.pipeline._model import ModelFiles, find_model
-from busduct.pipeline._process import ChildProcess
-from busduct.pipeline._supervisor import ChildSupervisor, RestartBudget
+from busduct.pipeline._supervisor import ChildSupervisor
 from busduct.pipeline._types import EngineConfig, EngineStatus, ProcessHealth
 from busduct.pipeline._watchdog import Watchdog
 from busduct.pipeline.messages import ReadyRes

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.pipeline.conditions import until, wait_gone
+from tests.processes.conditions import until, wait_gone
 
-from busduct.pipeline._process import ChildProcess
+from busduct._processes import ChildProcess
 
 READ_SETTINGS = "import sys; line = sys.stdin.readline(); "
 
@@ -81,11 +81,11 @@ async def test_child_that_ends_before_it_reads_is_no_error() -> None:
 
 PARENT = """
 import asyncio, sys
-from busduct.pipeline._process import ChildProcess
+from busduct._processes import ChildProcess
 
 DEAF = '''
 import os, sys, time
-from busduct.pipeline._process import die_with_parent
+from busduct._processes import die_with_parent
 die_with_parent(os.getppid())
 print("ready", file=sys.stderr)
 time.sleep(3600)
@@ -118,9 +118,21 @@ def test_busy_child_dies_with_its_killed_parent() -> None:
 
 async def test_orphan_ends_before_it_does_anything() -> None:
     code = (
-        "from busduct.pipeline._process import die_with_parent;"
+        "from busduct._processes import die_with_parent;"
         "die_with_parent(1); print('alive', file=sys.stderr)"
     )
     process = child(code)
     assert await process.exited == 1
     assert process.stderr_tail() == ""
+
+
+async def test_child_has_the_descriptors_that_are_passed(no_leaks: None) -> None:
+    read_end, write_end = os.pipe()
+    code = f"import os; os.write({write_end}, b'here')"
+    process = ChildProcess(
+        "child", ["-c", READ_SETTINGS + code], b"{}", {}, pass_fds=(write_end,)
+    )
+    os.close(write_end)
+    assert await process.exited == 0
+    assert os.read(read_end, 10) == b"here"
+    os.close(read_end)

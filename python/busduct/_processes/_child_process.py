@@ -1,7 +1,6 @@
 """Start a child process, learn of its end at once, and end it for certain."""
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
@@ -11,11 +10,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ChildProcess", "die_with_parent"]
+__all__ = ["ChildProcess"]
 
-_log = logging.getLogger("busduct.pipeline")
+_log = logging.getLogger("busduct.processes")
 
-_PR_SET_PDEATHSIG = 1
 _STDERR_LINES = 20
 
 
@@ -31,6 +29,7 @@ class ChildProcess:
         settings: One line for the child's standard input, which then stays open: its
             end of file tells the child that this process is gone.
         environment: Added to this process's.
+        pass_fds: Descriptors that the child has under the same numbers.
 
     Attributes:
         exited: Gets the exit status, or minus the signal's number. Do not cancel it:
@@ -43,6 +42,8 @@ class ChildProcess:
         arguments: Sequence[str],
         settings: bytes,
         environment: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self._loop = asyncio.get_running_loop()
@@ -57,6 +58,7 @@ class ChildProcess:
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": _import_path(), **environment},
             bufsize=0,
+            pass_fds=pass_fds,
             # Ctrl-C in a terminal is for the parent, which knows what is under way.
             process_group=0,
         )
@@ -152,22 +154,6 @@ class ChildProcess:
         text = line.decode(errors="replace")
         self._stderr_lines.append(text)
         _log.warning("%s: %s", self.name, text)
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Make the kernel kill this process when its parent ends.
-
-    Raises:
-        SystemExit: The parent has ended already.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-    # The signal is not sent for a parent that ended before the call.
-    if os.getppid() != parent_pid:
-        raise SystemExit(1)
 
 
 def _import_path() -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from busduct.pipeline._supervisor import RestartBudget
+from busduct._processes import RestartBudget
 
 
 def test_first_restart_is_immediate_and_the_next_wait_longer() -> None:

@@ -1,0 +1,28 @@
+"""Waiting for what tests of processes wait for."""
+
+import asyncio
+import os
+import select
+from collections.abc import Callable
+
+TIMEOUT = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once the condition holds."""
+    async with asyncio.timeout(TIMEOUT):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def wait_gone(pids: list[int], timeout: float = TIMEOUT) -> None:
+    """Return once all these processes, none of them a child of ours, have ended."""
+    for pid in pids:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            assert select.select([fd], [], [], timeout)[0], f"{pid} still runs"
+        finally:
+            os.close(fd)
