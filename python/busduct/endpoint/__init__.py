@@ -1,0 +1,5 @@
+"""Clients of inference endpoints over HTTP: worker processes, adapters, streams."""
+
+from busduct.endpoint.config import HTTPClientConfig
+
+__all__ = ["HTTPClientConfig"]
