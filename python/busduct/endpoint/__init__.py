@@ -1,5 +1,6 @@
 """Clients of inference endpoints over HTTP: worker processes, adapters, streams."""
 
+from busduct.endpoint._sse import SSEParser
 from busduct.endpoint.config import HTTPClientConfig
 
-__all__ = ["HTTPClientConfig"]
+__all__ = ["HTTPClientConfig", "SSEParser"]
