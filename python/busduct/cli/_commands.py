@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from busduct import __version__
+from busduct.cli._echo import echo_server
 from busduct.cli._key import key_app
 from busduct.cli._run import run_command
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(key_app, name="key")
+app.command()(echo_server)
 
 ModelPath = Annotated[
     Path | None,
