@@ -7,6 +7,7 @@
     |- PeerLostError(peer)
     |- FullError(limit)
     |- WaitTimeoutError                 also a TimeoutError
+    |  `- WorkersNotReadyError(timeout, num_ready, missing)
     |- AddressInUseError(endpoint)      also an OSError
     |- ProtocolError
     |  |- LocalProtocolError
@@ -49,6 +50,7 @@ __all__ = [
     "WorkerDiedError",
     "WorkerError",
     "WorkerStartError",
+    "WorkersNotReadyError",
 ]
 
 
@@ -98,6 +100,30 @@ class WaitTimeoutError(BusductError, TimeoutError):
     def __init__(self, timeout: float) -> None:
         super().__init__(f"timed out after {timeout} s")
         self.timeout = timeout
+
+
+class WorkersNotReadyError(WaitTimeoutError):
+    """Not all workers of a pool became ready in time; the wait may be resumed.
+
+    Attributes:
+        num_ready: How many did.
+        missing: The ids of the others, in order.
+    """
+
+    def __init__(
+        self, timeout: float, num_ready: int, missing: tuple[int, ...]
+    ) -> None:
+        super().__init__(timeout)
+        self.num_ready = num_ready
+        self.missing = missing
+
+    def __str__(self) -> str:
+        names = ", ".join(map(str, self.missing))
+        total = self.num_ready + len(self.missing)
+        return (
+            f"{self.num_ready}/{total} workers ready after {self.timeout} s; "
+            f"missing {names}"
+        )
 
 
 class AddressInUseError(BusductError, OSError):

@@ -8,6 +8,7 @@ __all__ = [
     "BroadcastStatistics",
     "ContextStatistics",
     "PeerStatistics",
+    "PoolStatistics",
     "PublisherStatistics",
     "RankStatistics",
     "SocketStatistics",
@@ -247,3 +248,45 @@ class BroadcastReaderStatistics:
     num_queued: int
     num_queued_bytes: int
     waiting_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatistics:
+    """Counters of one pool of workers since it was created, and its queues.
+
+    Attributes:
+        num_workers: How many it was created for.
+        num_ready: Those that are ready.
+        num_connected: Those whose responses can come.
+        num_renewed: Times that `renew_worker` was called.
+        num_sent: Queries, and ids of queries to give up, that went to workers.
+        num_received: Responses that came from workers, malformed ones included.
+        num_queued: For each worker, what was accepted for it and has not gone.
+        num_queued_bytes: Bytes of those, 96 for each included.
+        num_recv_queued: Responses that have come and wait to be taken.
+        num_dropped_queries: Accepted for workers that were renewed before they took
+            them, ids included.
+        num_dropped_cancels: Ids of queries to give up that a full queue refused.
+        num_malformed: Responses that did not decode, and were dropped.
+        num_duplicate_ready: Times that a worker said again that it is ready.
+        num_unknown_ready: Times that a worker said so that there is none of.
+        num_stale_ready: Times that a worker said so whose place another has taken.
+        num_malformed_ready: Messages there that say something else.
+    """
+
+    num_workers: int
+    num_ready: int
+    num_connected: int
+    num_renewed: int
+    num_sent: int
+    num_received: int
+    num_queued: tuple[int, ...]
+    num_queued_bytes: tuple[int, ...]
+    num_recv_queued: int
+    num_dropped_queries: int
+    num_dropped_cancels: int
+    num_malformed: int
+    num_duplicate_ready: int
+    num_unknown_ready: int
+    num_stale_ready: int
+    num_malformed_ready: int
