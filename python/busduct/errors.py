@@ -19,6 +19,8 @@
     |  |- WorkerDiedError(worker_id, exit_code)
     |  `- EngineDeadError(engine)
     |- RequestError(code)               also a ValueError
+    |- QueryError(query_id, error_type)
+    |  `- QueryTimeoutError             also a TimeoutError
     |- RpcError
     |- RemoteError(type, message)
     |- HandshakeError(peer, reason)
@@ -42,6 +44,8 @@ __all__ = [
     "MalformedFrameError",
     "PeerLostError",
     "ProtocolError",
+    "QueryError",
+    "QueryTimeoutError",
     "RemoteError",
     "RemoteProtocolError",
     "RequestError",
@@ -237,6 +241,38 @@ class RequestError(BusductError, ValueError):
         super().__init__(message)
         self.code = code
         self.param = param
+
+
+class QueryError(BusductError):
+    """A query of an inference endpoint ended without its answer.
+
+    Attributes:
+        query_id: The query's.
+        error_type: Why, in a word: ``http``, ``connection``, ``worker_died``; the same
+            as in an `ErrorData`.
+        status: Of the HTTP response, if there was one.
+        retry_after: Seconds after which the endpoint asked to be tried again.
+    """
+
+    def __init__(
+        self,
+        query_id: str,
+        error_type: str,
+        message: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        cause = f"{error_type}: {message}" if message else error_type
+        super().__init__(f"query {query_id} failed: {cause}")
+        self.query_id = query_id
+        self.error_type = error_type
+        self.status = status
+        self.retry_after = retry_after
+
+
+class QueryTimeoutError(QueryError, TimeoutError):
+    """A query did not end before its deadline."""
 
 
 class RpcError(BusductError):

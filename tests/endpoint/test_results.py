@@ -1,0 +1,165 @@
+"""Results that wait: taken by any thread and loop, none lost, one end for all."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.processes.conditions import until
+
+from busduct.endpoint import _results
+from busduct.endpoint._results import ResultQueue
+from busduct.endpoint._waking import Waker
+from busduct.messages import QueryResult
+
+
+def nothing() -> None:
+    pass
+
+
+def open_queue(on_flow: Callable[[], None] = nothing) -> ResultQueue:
+    waker = Waker(asyncio.get_running_loop(), threading.get_ident())
+    return ResultQueue(waker, on_flow)
+
+
+def numbered(number: int) -> QueryResult:
+    return QueryResult(id=str(number))
+
+
+async def settle() -> None:
+    """Let every task get to where it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_results_come_in_order() -> None:
+    queue = open_queue()
+    for number in range(5):
+        queue.put(numbered(number))
+    first, second = queue.poll(), await queue.recv()
+    assert first is not None
+    assert second is not None
+    assert [first.id, second.id] == ["0", "1"]
+    assert [item.id for item in queue.drain(2)] == ["2", "3"]
+    assert [item.id for item in queue.drain(None)] == ["4"]
+    assert queue.poll() is None
+    assert queue.drain(0) == []
+
+
+async def test_each_result_wakes_one_of_those_that_wait() -> None:
+    queue = open_queue()
+    tasks = [asyncio.create_task(queue.recv()) for _ in range(3)]
+    await settle()
+    queue.put(numbered(0))
+    await settle()
+    assert [task.done() for task in tasks] == [True, False, False]
+    queue.put(numbered(1))
+    queue.put(numbered(2))
+    items = await asyncio.gather(*tasks)
+    assert [item.id for item in items if item] == ["0", "1", "2"]
+
+
+async def test_a_wake_up_of_one_that_was_cancelled_goes_to_the_next() -> None:
+    queue = open_queue()
+    first, second = (asyncio.create_task(queue.recv()) for _ in range(2))
+    await settle()
+    queue.put(numbered(0))
+    first.cancel()
+    item = await second
+    assert item is not None
+    assert item.id == "0"
+
+
+async def test_the_end_gives_what_is_left_then_none() -> None:
+    queue = open_queue()
+    waiting = asyncio.create_task(queue.recv())
+    await settle()
+    queue.close()
+    assert await waiting is None
+    queue.put(numbered(0))
+    queue.close()
+    item = await queue.recv()
+    assert item is not None
+    assert await queue.recv() is None
+    assert queue.recv_blocking(lambda: None) is None
+
+
+async def test_another_loop_is_woken() -> None:
+    queue = open_queue()
+    begun = threading.Event()
+    taken: list[object] = []
+
+    async def take() -> None:
+        begun.set()
+        for _ in range(100):
+            item = await queue.recv()
+            assert item is not None
+            taken.append(item.id)
+
+    thread = threading.Thread(target=lambda: asyncio.run(take()))
+    thread.start()
+    assert begun.wait(10)
+    for number in range(100):
+        queue.put(numbered(number))
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    await asyncio.to_thread(thread.join)
+    assert taken == [str(number) for number in range(100)]
+
+
+async def test_a_thread_without_a_loop_is_woken() -> None:
+    queue = open_queue()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(queue.recv_blocking, lambda: None)
+        await until(lambda: bool(queue._waiters))
+        queue.put(numbered(7))
+        item = waiting.result(10)
+    assert item is not None
+    assert item.id == "7"
+
+
+async def test_a_thread_does_not_wait_beyond_its_deadline() -> None:
+    queue = open_queue()
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        queue.recv_blocking(lambda: 0.05)
+    assert time.monotonic() - begun >= 0.05
+    assert not queue._waiters
+
+
+async def test_many_takers_in_many_threads_take_each_result_once() -> None:
+    queue = open_queue()
+    total = 4000
+
+    def take() -> list[str]:
+        taken = []
+        while (item := queue.recv_blocking(lambda: None)) is not None:
+            taken.append(item.id)
+        return taken
+
+    with ThreadPoolExecutor(4) as threads:
+        takers = [threads.submit(take) for _ in range(4)]
+        for number in range(total):
+            queue.put(numbered(number))
+        queue.close()
+        taken = [number for taker in takers for number in taker.result(30)]
+    assert sorted(taken, key=int) == [str(number) for number in range(total)]
+
+
+async def test_a_full_queue_says_so_and_that_it_has_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_results, "HIGH", 10)
+    monkeypatch.setattr(_results, "LOW", 5)
+    told: list[bool] = []
+    queue = open_queue(lambda: told.append(queue.is_flowing))
+    for number in range(12):
+        queue.put(numbered(number))
+    assert told == [False]
+    queue.drain(6)
+    assert told == [False]
+    queue.poll()
+    assert told == [False, True]
+    assert len(queue) == 5
