@@ -11,6 +11,7 @@ from busduct.endpoint import _ports as ports
 from busduct.endpoint import config as config_module
 from busduct.endpoint.config import load_class
 from busduct.errors import ConfigError
+from busduct.transport.pool import InprocTransportConfig
 
 URL = "http://127.0.0.1:8000"
 
@@ -254,6 +255,8 @@ def test_a_class_is_found_by_its_path() -> None:
         ({"insecure": 1}, "insecure is 1"),
         ({"ca_file": "/no/such/file"}, "there is no such file"),
         ({"api_key": ""}, "api_key must be a string that is not empty"),
+        ({"transport": "zmq"}, "transport is 'zmq'"),
+        ({"transport": InprocTransportConfig()}, "no other process can use"),
     ],
 )
 def test_a_value_out_of_its_range_is_refused(

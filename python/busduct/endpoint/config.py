@@ -10,6 +10,12 @@ from busduct.endpoint._checks import check_values, class_path, text_tuple
 from busduct.endpoint._ports import num_ephemeral_ports, port_budget
 from busduct.endpoint._urls import ApiType, resolve_url
 from busduct.errors import ConfigError
+from busduct.transport.pool import (
+    AnyTransportConfig,
+    InprocTransportConfig,
+    TransportConfig,
+    ZMQTransportConfig,
+)
 
 __all__ = ["HTTPClientConfig", "load_class"]
 
@@ -68,7 +74,7 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_header_bytes: Of a response; a larger one is an error.
         max_body_bytes: Of a response, streamed or not.
         max_event_bytes: Of one event of a stream.
-        transport: How queries get to the workers and back; None for the default.
+        transport: How queries get to the workers and back.
         cpu_affinity: An `AffinityPlan`; None pins nothing.
         worker_initialization_timeout: Seconds until all workers must be ready.
         worker_graceful_shutdown_wait: Seconds that they get to end by themselves.
@@ -110,7 +116,7 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_header_bytes: int = 64 << 10
     max_body_bytes: int = 1 << 30
     max_event_bytes: int = 64 << 20
-    transport: Any = None
+    transport: AnyTransportConfig = msgspec.field(default_factory=ZMQTransportConfig)
     cpu_affinity: Any = None
     worker_initialization_timeout: float = 60.0
     worker_graceful_shutdown_wait: float = 0.5
@@ -133,6 +139,7 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.ca_file, os.PathLike):
             values["ca_file"] = os.fspath(self.ca_file)
         check_values(values)
+        _check_transport(self.transport)
         api_type = values["api_type"]
         values["endpoint_urls"] = tuple(
             resolve_url(url, api_type)
@@ -224,6 +231,15 @@ def load_class(path: str) -> Any:
         msg = f"{path!r} cannot be imported: {error}"
         raise ConfigError(msg) from error
     return found
+
+
+def _check_transport(transport: Any) -> None:
+    if not isinstance(transport, TransportConfig):
+        msg = f"transport is {transport!r}; it must be a TransportConfig"
+        raise ConfigError(msg)
+    if isinstance(transport, InprocTransportConfig):
+        msg = "transport is of the type 'inproc', which no other process can use"
+        raise ConfigError(msg)
 
 
 def _resolve_workers(values: dict[str, Any]) -> None:
