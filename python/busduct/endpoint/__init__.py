@@ -1,6 +1,27 @@
 """Clients of inference endpoints over HTTP: worker processes, adapters, streams."""
 
 from busduct.endpoint._sse import SSEParser
+from busduct.endpoint.accumulators import (
+    OpenAISSEAccumulator,
+    SGLangSSEAccumulator,
+    SSEAccumulatorProtocol,
+)
+from busduct.endpoint.adapters import (
+    HttpRequestAdapter,
+    OpenAIChatAdapter,
+    OpenAICompletionsAdapter,
+    SGLangGenerateAdapter,
+)
 from busduct.endpoint.config import HTTPClientConfig
 
-__all__ = ["HTTPClientConfig", "SSEParser"]
+__all__ = [
+    "HTTPClientConfig",
+    "HttpRequestAdapter",
+    "OpenAIChatAdapter",
+    "OpenAICompletionsAdapter",
+    "OpenAISSEAccumulator",
+    "SGLangGenerateAdapter",
+    "SGLangSSEAccumulator",
+    "SSEAccumulatorProtocol",
+    "SSEParser",
+]
