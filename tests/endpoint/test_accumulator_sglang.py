@@ -3,6 +3,9 @@
 import pytest
 from tests.endpoint.accumulating import grown, sglang, texts
 
+from busduct.endpoint import SGLangSSEAccumulator
+from busduct.endpoint.adapters import SGLangEvent
+from busduct.endpoint.adapters._sglang import MetaInfo
 from busduct.messages import StreamChunk, TextModelOutput
 
 BOTH_MODES = pytest.mark.parametrize("stream_all_chunks", [True, False])
@@ -51,6 +54,17 @@ def test_sglang_tokens_that_are_all_told_each_time_are_counted_once() -> None:
     )
     assert [chunk.metadata["n_tokens"] for chunk in chunks] == [1, 2, 1]
     assert result.metadata["token_ids"] == [1, 2, 3, 4]
+
+
+def test_sglang_events_stay_as_they_were() -> None:
+    events = [
+        SGLangEvent(output_ids=[1], meta_info=MetaInfo(completion_tokens=total))
+        for total in (1, 2)
+    ]
+    accumulator = SGLangSSEAccumulator("q1", True)
+    for event in events:
+        accumulator.add_chunk(event)
+    assert [event.output_ids for event in events] == [[1], [1]]
 
 
 def test_sglang_stream_that_tells_little() -> None:

@@ -57,6 +57,8 @@ def test_error_is_seen_as_soon_as_it_has_come() -> None:
         assert accumulator.error is None
         accumulator.add_chunk(adapter.decode_event(b'{"error":"m"}'))
         assert str(accumulator.error) == "endpoint: m"
+        accumulator.add_chunk(adapter.decode_event(b'{"error":null}'))
+        assert str(accumulator.error) == "endpoint: m"
 
 
 def test_stream_from_bytes_to_result() -> None:
