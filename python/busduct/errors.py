@@ -15,7 +15,7 @@
     |     |- FrameTooLargeError(size, limit)
     |     `- MalformedFrameError(offset)
     |- WorkerError
-    |  |- WorkerStartError(worker_id)
+    |  |- WorkerStartError(worker_id)   also a RuntimeError
     |  |- WorkerDiedError(worker_id, exit_code)
     |  `- EngineDeadError(engine)
     |- RequestError(code)               also a ValueError
@@ -187,11 +187,11 @@ class WorkerError(BusductError):
     """Base of failures of processes that busduct runs."""
 
 
-class WorkerStartError(WorkerError):
+class WorkerStartError(WorkerError, RuntimeError):
     """A process did not become ready.
 
     Attributes:
-        worker_id: Which one.
+        worker_id: Which one, or which ones.
         reason: What was seen of it.
     """
 

@@ -7,6 +7,7 @@ __all__ = [
     "BroadcastReaderStatistics",
     "BroadcastStatistics",
     "ContextStatistics",
+    "DispatcherStatistics",
     "PeerStatistics",
     "PoolStatistics",
     "PublisherStatistics",
@@ -290,3 +291,30 @@ class PoolStatistics:
     num_unknown_ready: int
     num_stale_ready: int
     num_malformed_ready: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherStatistics:
+    """Counters of one `Dispatcher` since it was made, and how its queries stand.
+
+    Attributes:
+        num_submitted: Queries accepted.
+        num_in_flight: Those that have not ended.
+        num_held: Those that wait for a worker.
+        num_untaken: Results and chunks that wait to be taken.
+        num_resent: Queries sent again because a worker died before it started them; one
+            counts once for each time.
+        num_late: Responses to queries that had ended, or that are unknown; dropped.
+        num_errors: Queries that ended without their worker's result, by the type of the
+            error.
+        ready_workers: Those that get queries.
+    """
+
+    num_submitted: int
+    num_in_flight: int
+    num_held: int
+    num_untaken: int
+    num_resent: int
+    num_late: int
+    num_errors: dict[str, int]
+    ready_workers: tuple[int, ...]

@@ -1,11 +1,13 @@
 """What a child process does about its parent: read what it says, and end with it."""
 
 import ctypes
+import fcntl
 import os
+import select
 import signal
 import sys
 
-__all__ = ["die_with_parent", "read_settings_line"]
+__all__ = ["die_with_parent", "end_with_stream", "read_settings_line"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -23,6 +25,24 @@ def die_with_parent(parent_pid: int) -> None:
             raise OSError(error, os.strerror(error))
     # The signal is not sent for a parent that ended before the call.
     if os.getppid() != parent_pid:
+        raise SystemExit(1)
+
+
+def end_with_stream(fd: int) -> None:
+    """Make the kernel end this process when the other end of a pipe is closed.
+
+    The parent does so when it ends, and when it has done with this process. Whatever is
+    written into the pipe ends this process too.
+
+    Raises:
+        SystemExit: It is closed already.
+    """
+    # SIGIO ends a process that does not handle it, so that no thread has to wait here.
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_ASYNC)
+    # It may have been closed before.
+    if select.select([fd], [], [], 0)[0]:
         raise SystemExit(1)
 
 
