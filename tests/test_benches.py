@@ -40,6 +40,7 @@ def targets(runner: ModuleType) -> ModuleType:
         ("bench_fan_out.py", *OURS, "--sizes", "32", "--subscribers", "2"),
         ("bench_broadcast.py", "--readers", "2", "--sizes", "1024"),
         ("bench_idle.py", *OURS, "--pairs", "2"),
+        ("bench_http_client.py", "--connections", "8"),
     ],
     ids=" ".join,
 )
