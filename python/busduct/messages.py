@@ -244,20 +244,20 @@ def merge_tool_calls(
     if isinstance(tool_calls[0], dict):
         return tool_calls
     merged: dict[int, dict[str, Any]] = {}
+    arguments: dict[int, list[str]] = {}
     for parts in tool_calls:
         for part in parts:
-            _merge_part(merged, part)
+            index = part.get("index", 0)
+            call = merged.setdefault(index, {"type": "function", "function": {}})
+            call.update({key: part[key] for key in ("id", "type") if part.get(key)})
+            function = part.get("function") or {}
+            if function.get("name"):
+                call["function"]["name"] = function["name"]
+            pieces = arguments.setdefault(index, [])
+            pieces.append(function.get("arguments") or "")
+    for index, pieces in arguments.items():
+        merged[index]["function"]["arguments"] = "".join(pieces)
     return tuple(merged[index] for index in sorted(merged))
-
-
-def _merge_part(merged: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
-    blank = {"type": "function", "function": {"arguments": ""}}
-    call = merged.setdefault(part.get("index", 0), blank)
-    call.update({key: part[key] for key in ("id", "type") if part.get(key)})
-    function = part.get("function") or {}
-    if function.get("name"):
-        call["function"]["name"] = function["name"]
-    call["function"]["arguments"] += function.get("arguments") or ""
 
 
 def _joined(text: Iterable[str] | None) -> str:
