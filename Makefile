@@ -85,6 +85,7 @@ bench: build ## measure beside pyzmq and others; prints the tables of README
 	$(BIN)/python benches/python/bench_idle.py
 	$(BIN)/python benches/python/bench_memory.py
 	$(BIN)/python benches/python/bench_pool.py
+	$(BIN)/python benches/python/bench_endpoint_client.py
 	cargo bench --quiet
 
 bench-shm: build ## measure shared memory beside its peers; prints its targets
@@ -96,6 +97,7 @@ bench-shm: build ## measure shared memory beside its peers; prints its targets
 
 bench-pool: build ## measure the worker pool and the client of endpoints; see docs/performance.md
 	$(BIN)/python benches/python/bench_pool.py
+	$(BIN)/python benches/python/bench_endpoint_client.py
 
 fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust/fuzz/corpus && for corpus in *.hex; do $(PYTHON) ../../../tools/fuzz_corpus.py unpack $$corpus $${corpus%.hex} || exit 1; done
