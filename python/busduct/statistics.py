@@ -8,6 +8,7 @@ __all__ = [
     "BroadcastStatistics",
     "ContextStatistics",
     "DispatcherStatistics",
+    "EndpointClientStatistics",
     "PeerStatistics",
     "PoolStatistics",
     "PublisherStatistics",
@@ -318,3 +319,28 @@ class DispatcherStatistics:
     num_late: int
     num_errors: dict[str, int]
     ready_workers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointClientStatistics:
+    """Counters of one `HTTPEndpointClient` since it was made, and how it stands.
+
+    Attributes:
+        num_issued: Queries accepted, by whichever call.
+        num_completed: Those that ended with an answer.
+        num_failed: Those that ended with an error.
+        failures: How many of those, by the type of the error.
+        num_in_flight: Those that did not end yet.
+        num_untaken: Results and chunks that wait to be taken.
+        num_dropped: Queries issued after the client was shut down, and so to nobody.
+        workers: What was done by way of the worker processes.
+    """
+
+    num_issued: int
+    num_completed: int
+    num_failed: int
+    failures: dict[str, int]
+    num_in_flight: int
+    num_untaken: int
+    num_dropped: int
+    workers: DispatcherStatistics

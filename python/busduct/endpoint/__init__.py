@@ -12,10 +12,12 @@ from busduct.endpoint.adapters import (
     OpenAICompletionsAdapter,
     SGLangGenerateAdapter,
 )
+from busduct.endpoint.client import HTTPEndpointClient
 from busduct.endpoint.config import HTTPClientConfig
 
 __all__ = [
     "HTTPClientConfig",
+    "HTTPEndpointClient",
     "HttpRequestAdapter",
     "OpenAIChatAdapter",
     "OpenAICompletionsAdapter",

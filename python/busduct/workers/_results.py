@@ -16,6 +16,9 @@ class ResultQueue:
     Args:
         loop: Whose tasks wait.
         limit: Items beyond which there is no room.
+
+    Attributes:
+        is_paused: There is no room, however few wait here.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
@@ -25,6 +28,7 @@ class ResultQueue:
         self._receivers: list[asyncio.Future[None]] = []
         self._room: asyncio.Future[None] | None = None
         self._ended = False
+        self.is_paused = False
         self.append = self._items.append
 
     def __len__(self) -> int:
@@ -79,7 +83,7 @@ class ResultQueue:
     @property
     def is_over_limit(self) -> bool:
         """Whether more waits than should."""
-        return len(self._items) > self._limit
+        return self.is_paused or len(self._items) > self._limit
 
     async def wait_room(self) -> None:
         """Wait, once over the limit, until half of it is taken, or for `make_room`.
@@ -96,5 +100,5 @@ class ResultQueue:
             room.set_result(None)
 
     def _note_room(self) -> None:
-        if len(self._items) <= self._limit // 2:
+        if len(self._items) <= self._limit // 2 and not self.is_paused:
             self.make_room()

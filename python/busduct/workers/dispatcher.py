@@ -148,6 +148,18 @@ class Dispatcher:
         self._look()
         return self._results.drain(max_n)
 
+    def pause_reading(self) -> None:
+        """Leave with the workers what they send, for sinks that have no room.
+
+        What a dead worker had sent is read nevertheless. Idempotent.
+        """
+        self._results.is_paused = True
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`. Idempotent."""
+        self._results.is_paused = False
+        self._results.make_room()
+
     def stats(self) -> DispatcherStatistics:
         """Return the counters, and how the queries stand."""
         return DispatcherStatistics(

@@ -1,0 +1,257 @@
+"""The part of the client that lives on its loop: queries in, ends of queries out."""
+
+import asyncio
+import logging
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from busduct.endpoint._outbox import Outbox
+from busduct.endpoint._results import ResultQueue
+from busduct.endpoint._waking import Waker
+from busduct.endpoint.config import HTTPClientConfig, load_class
+from busduct.errors import ConfigError, EngineDeadError, FullError, LocalProtocolError
+from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
+from busduct.statistics import EndpointClientStatistics
+from busduct.workers import WorkerManager
+
+__all__ = ["ClientCore", "Put"]
+
+Put = Callable[[StreamChunk | QueryResult], None]
+
+logger = logging.getLogger(__name__)
+
+
+class ClientCore:
+    """Takes queries from any thread, and gives each result to whoever wants it.
+
+    Made in the thread of `loop`. Nothing in here refers to the client, so that a client
+    that is forgotten can be told from one in use.
+
+    Args:
+        config: As the client's.
+        loop: Where workers are looked after.
+
+    Attributes:
+        results: Of the queries that were issued.
+        is_closed: Nothing is accepted any more.
+
+    Raises:
+        ConfigError: No URL, an adapter that cannot be imported, or what the transport
+            cannot do here.
+    """
+
+    def __init__(
+        self, config: HTTPClientConfig, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        if not config.endpoint_urls:
+            msg = "endpoint_urls is empty; give at least one"
+            raise ConfigError(msg)
+        for path in (config.adapter, config.accumulator):
+            load_class(path)
+        self._config = config
+        self._loop = loop
+        self.thread_id = threading.get_ident()
+        self.waker = Waker(loop, self.thread_id)
+        self.results = ResultQueue(self.waker, self._on_flow)
+        self.is_closed = False
+        self.num_dropped = 0
+        self._outbox: Outbox[Query | str] = Outbox(
+            loop, self.thread_id, self._deliver, self._reject
+        )
+        # Who gets what comes of each query. NB: of its methods, only those that one
+        # thread cannot see half done are used.
+        self._under_way: dict[str, Put] = {}
+        # Those that the workers had no room for, in order, until there is.
+        self._held: OrderedDict[str, tuple[Query, asyncio.TimerHandle]] = OrderedDict()
+        self._is_releasing = False
+        self._num_completed = 0
+        self._failures: Counter[str] = Counter()
+        self._drop_lock = threading.Lock()
+        self.manager = WorkerManager(config, loop)
+
+    async def start(self) -> None:
+        """Start the workers, and wait until all are ready.
+
+        Raises:
+            WorkerStartError: One ended before it was ready.
+            WaitTimeoutError: One was not ready in `worker_initialization_timeout`.
+        """
+        await self.manager.initialize()
+
+    async def stop(self) -> None:
+        """End all queries and workers."""
+        self.is_closed = True
+        try:
+            await self.manager.shutdown()
+        finally:
+            for _, timer in self._held.values():
+                timer.cancel()
+            self._held.clear()
+            self._outbox.close()
+            for query_id in list(self._under_way):
+                self._fail(query_id, "shutdown", "the client was shut down")
+            self.results.close()
+
+    def submit(self, query: Query, put: Put) -> None:
+        """Have `put` called with what comes of a query, its `QueryResult` last.
+
+        Called in any thread; `put` is called in the loop's.
+
+        Raises:
+            LocalProtocolError: A query of that id is under way, or it is no query.
+            FullError: `max_queued` queries are under way.
+        """
+        if not isinstance(query, Query):
+            msg = f"expected a Query, got {type(query).__name__}"
+            raise LocalProtocolError(msg)
+        under_way = self._under_way
+        if query.id in under_way:
+            msg = f"a query of id {query.id!r} is under way"
+            raise LocalProtocolError(msg)
+        if len(under_way) >= self._config.max_queued:
+            raise FullError(f"{self._config.max_queued} queries")
+        under_way[query.id] = put
+        self._outbox.post(query)
+
+    def cancel(self, query_id: str) -> bool:
+        """Have a query end now; from any thread. False if it is not under way."""
+        if query_id not in self._under_way:
+            return False
+        self._outbox.post(query_id)
+        return True
+
+    def drop(self) -> None:
+        """Count a query that was not accepted; from any thread."""
+        with self._drop_lock:
+            self.num_dropped += 1
+
+    def poll_workers(self) -> None:
+        """Take what workers have sent, if this is the loop's thread.
+
+        For callers that poll there without ever going back to the loop.
+        """
+        if threading.get_ident() == self.thread_id and self.results.is_flowing:
+            self.manager.dispatcher.poll()
+
+    def stats(self) -> EndpointClientStatistics:
+        """Return the counters; from any thread."""
+        workers = self.manager.dispatcher.stats()
+        num_failed = self._failures.total()
+        num_in_flight = len(self._under_way)
+        return EndpointClientStatistics(
+            num_issued=self._num_completed + num_failed + num_in_flight,
+            num_completed=self._num_completed,
+            num_failed=num_failed,
+            failures=dict(self._failures),
+            num_in_flight=num_in_flight,
+            num_untaken=len(self.results),
+            num_dropped=self.num_dropped,
+            workers=workers,
+        )
+
+    def _deliver(self, item: Query | str) -> None:
+        if isinstance(item, str):
+            self._cancel(item)
+        elif self._held or not self._dispatch(item):
+            self._hold(item)
+
+    def _reject(self, item: Query | str) -> None:
+        if isinstance(item, Query):
+            self._fail(item.id, "shutdown", "the client was shut down")
+
+    def _dispatch(self, query: Query) -> bool:
+        """Hand a query to the workers; False if they have no room."""
+        dispatcher = self.manager.dispatcher
+        try:
+            dispatcher.submit(query, self._take)
+        except FullError as error:
+            if dispatcher.num_in_flight:
+                return False
+            # There will never be more room than there is now.
+            self._fail(query.id, "request", str(error))
+        except EngineDeadError as error:
+            self._fail(query.id, "worker_died", str(error))
+        except Exception as error:
+            # Whatever it is, the query must end.
+            self._fail(query.id, "request", str(error))
+        return True
+
+    def _take(self, item: StreamChunk | QueryResult) -> None:
+        """Pass on what came of a query."""
+        if isinstance(item, QueryResult):
+            self._end(item)
+        elif (put := self._under_way.get(item.id)) is not None:
+            put(item)
+
+    def _end(self, result: QueryResult) -> None:
+        put = self._under_way.pop(result.id, None)
+        if put is None:
+            return
+        if result.error is None:
+            self._num_completed += 1
+        else:
+            self._failures[result.error.error_type] += 1
+        put(result)
+        if self._held:
+            self._release()
+
+    def _fail(self, query_id: str, error_type: str, message: str) -> None:
+        error = ErrorData(error_type=error_type, error_message=message)
+        self._end(QueryResult(id=query_id, error=error))
+
+    def _cancel(self, query_id: str) -> None:
+        if query_id in self._held:
+            self._end_held(query_id, "cancelled", "the query was cancelled")
+        else:
+            self.manager.dispatcher.cancel(query_id)
+
+    def _hold(self, query: Query) -> None:
+        timeout = query.timeout
+        if timeout is None:
+            timeout = self._config.request_timeout
+        message = f"no end within {timeout} s"
+        timer = self._loop.call_later(
+            timeout, self._end_held, query.id, "timeout", message
+        )
+        self._held[query.id] = query, timer
+
+    def _end_held(self, query_id: str, error_type: str, message: str) -> None:
+        _, timer = self._held.pop(query_id)
+        timer.cancel()
+        self._fail(query_id, error_type, message)
+
+    def _release(self) -> None:
+        """Hand over as many of the held as there is room for."""
+        if self._is_releasing or self.is_closed:
+            return
+        self._is_releasing = True
+        try:
+            while self._held:
+                query_id, (query, timer) = next(iter(self._held.items()))
+                # What is left of its time; NB: none at all would mean the default.
+                timeout = max(timer.when() - self._loop.time(), 0.001)
+                if not self._dispatch(msgspec.structs.replace(query, timeout=timeout)):
+                    return
+                del self._held[query_id]
+                timer.cancel()
+        finally:
+            self._is_releasing = False
+
+    def _on_flow(self) -> None:
+        if threading.get_ident() == self.thread_id:
+            self._set_flow()
+        else:
+            # A loop that is closed needs no more of them.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._set_flow)
+
+    def _set_flow(self) -> None:
+        # NB: as it is when this runs; two changes may overtake one another.
+        if self.results.is_flowing:
+            self.manager.dispatcher.resume_reading()
+        else:
+            self.manager.dispatcher.pause_reading()

@@ -1,0 +1,272 @@
+"""What the client does where its workers refuse, fail, or have no room."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.processes.conditions import until
+
+from busduct.endpoint import HTTPClientConfig, _core, _results
+from busduct.endpoint._core import ClientCore
+from busduct.errors import ConfigError, EngineDeadError, FullError, LocalProtocolError
+from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
+
+
+class FakeDispatcher:
+    """Has room for `room` queries, and ends them when the test says so."""
+
+    def __init__(self) -> None:
+        self.room = 1 << 30
+        self.refusal: Exception | None = None
+        self.taken: dict[str, tuple[Query, Callable[[Any], object]]] = {}
+        self.order: list[str] = []
+        self.is_reading = True
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self.taken)
+
+    def submit(self, query: Query, sink: Callable[[Any], object]) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        if len(self.taken) >= self.room:
+            raise FullError("1 byte")
+        self.taken[query.id] = query, sink
+        self.order.append(query.id)
+
+    def cancel(self, query_id: str) -> bool:
+        if query_id not in self.taken:
+            return False
+        self.end(query_id, ErrorData(error_type="cancelled"))
+        return True
+
+    def end(self, query_id: str, error: ErrorData | None = None) -> None:
+        _, sink = self.taken.pop(query_id)
+        sink(QueryResult(id=query_id, error=error))
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+class FakeManager:
+    def __init__(self, config: HTTPClientConfig, loop: Any) -> None:
+        self.dispatcher = FakeDispatcher()
+
+    async def initialize(self) -> None:
+        pass
+
+    async def shutdown(self) -> None:
+        for query_id in list(self.dispatcher.taken):
+            self.dispatcher.end(query_id, ErrorData(error_type="shutdown"))
+
+
+@pytest.fixture(autouse=True)
+def fake_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_core, "WorkerManager", FakeManager)
+
+
+def open_core(**settings: Any) -> tuple[ClientCore, FakeDispatcher]:
+    config = HTTPClientConfig(endpoint_urls=["http://h"], num_workers=1, **settings)
+    core = ClientCore(config, asyncio.get_running_loop())
+    dispatcher: Any = core.manager.dispatcher
+    return core, dispatcher
+
+
+def issue(core: ClientCore, *ids: str, timeout: float | None = None) -> None:
+    for query_id in ids:
+        core.submit(Query(id=query_id, timeout=timeout), core.results.put)
+
+
+def ends_of(core: ClientCore) -> dict[str, str | None]:
+    return {
+        item.id: item.error and item.error.error_type
+        for item in core.results.drain(None)
+        if isinstance(item, QueryResult)
+    }
+
+
+async def test_what_the_workers_have_no_room_for_waits_in_order() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 2
+    issue(core, "a", "b", "c", "d", "e")
+    assert dispatcher.order == ["a", "b"]
+    dispatcher.end("b")
+    assert dispatcher.order == ["a", "b", "c"]
+    dispatcher.room = 10
+    dispatcher.end("a")
+    issue(core, "f")
+    assert dispatcher.order == ["a", "b", "c", "d", "e", "f"]
+    await core.stop()
+    assert ends_of(core) == {"a": None, "b": None} | dict.fromkeys("cdef", "shutdown")
+
+
+async def test_a_query_that_waits_for_room_can_be_cancelled() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 1
+    issue(core, "a", "b", "c")
+    assert core.cancel("b")
+    assert not core.cancel("b")
+    dispatcher.end("a")
+    assert dispatcher.order == ["a", "c"]
+    assert ends_of(core) == {"a": None, "b": "cancelled"}
+
+
+async def test_a_query_that_waits_for_room_ends_at_its_deadline() -> None:
+    core, dispatcher = open_core(request_timeout=0.05)
+    dispatcher.room = 1
+    issue(core, "a")
+    issue(core, "b", timeout=0.01)
+    issue(core, "c")
+    await until(lambda: len(core.results) == 2)
+    assert ends_of(core) == {"b": "timeout", "c": "timeout"}
+    dispatcher.end("a")
+    assert dispatcher.order == ["a"]
+
+
+async def test_a_query_that_waited_has_the_rest_of_its_time() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 1
+    issue(core, "a", "b", timeout=100.0)
+    await asyncio.sleep(0.02)
+    dispatcher.end("a")
+    rest = dispatcher.taken["b"][0].timeout
+    assert rest is not None
+    assert 90 < rest <= 99.99
+
+
+async def test_a_query_that_waits_ends_with_the_client() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 1
+    issue(core, "a", "b")
+    await core.stop()
+    assert ends_of(core) == {"a": "shutdown", "b": "shutdown"}
+    assert dispatcher.order == ["a"]
+
+
+async def test_a_query_that_will_never_have_room_is_not_kept() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 0
+    issue(core, "a")
+    assert ends_of(core) == {"a": "request"}
+    assert core.results.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error_type"),
+    [
+        (EngineDeadError("worker pool", "no worker is left"), "worker_died"),
+        (TypeError("Encoding objects of type object is unsupported"), "request"),
+        (LocalProtocolError("a query of id 'a' is under way"), "request"),
+    ],
+)
+async def test_a_query_that_the_workers_refuse_ends_with_the_reason(
+    refusal: Exception, error_type: str
+) -> None:
+    core, dispatcher = open_core()
+    dispatcher.refusal = refusal
+    issue(core, "a", "b")
+    (first, second) = core.results.drain(None)
+    for result in (first, second):
+        assert isinstance(result, QueryResult)
+        assert result.error is not None
+        assert result.error.error_type == error_type
+        assert str(refusal) in result.error.error_message
+
+
+async def test_those_that_wait_all_end_if_no_worker_is_left() -> None:
+    core, dispatcher = open_core()
+    dispatcher.room = 1
+    issue(core, *"abcd")
+    dispatcher.refusal = EngineDeadError("worker pool", "no worker is left")
+    dispatcher.end("a", ErrorData(error_type="worker_died"))
+    assert ends_of(core) == dict.fromkeys("abcd", "worker_died")
+
+
+async def test_no_more_than_the_limit_is_under_way() -> None:
+    core, dispatcher = open_core(max_queued=2)
+    issue(core, "a", "b")
+    with pytest.raises(FullError, match="2 queries"):
+        issue(core, "c")
+    dispatcher.end("a")
+    issue(core, "c")
+    assert dispatcher.order == ["a", "b", "c"]
+
+
+async def test_an_id_that_is_under_way_is_refused_and_one_that_ended_is_not() -> None:
+    core, dispatcher = open_core()
+    issue(core, "a")
+    with pytest.raises(LocalProtocolError, match="'a' is under way"):
+        issue(core, "a")
+    dispatcher.end("a")
+    issue(core, "a")
+    assert dispatcher.order == ["a", "a"]
+
+
+async def test_only_queries_are_accepted() -> None:
+    core, _ = open_core()
+    not_a_query: Any = {"id": "a"}
+    with pytest.raises(LocalProtocolError, match="expected a Query, got dict"):
+        core.submit(not_a_query, core.results.put)
+
+
+async def test_untaken_results_stop_the_reading_until_they_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_results, "HIGH", 4)
+    monkeypatch.setattr(_results, "LOW", 2)
+    core, dispatcher = open_core()
+    issue(core, *"abcd")
+    for query_id in "abc":
+        dispatcher.end(query_id)
+    assert dispatcher.is_reading
+    dispatcher.end("d")
+    assert not dispatcher.is_reading
+    thread = threading.Thread(target=core.results.drain, args=(None,))
+    thread.start()
+    thread.join()
+    await until(lambda: dispatcher.is_reading)
+
+
+async def test_what_comes_after_the_end_of_a_query_goes_nowhere() -> None:
+    core, dispatcher = open_core()
+    issue(core, "a")
+    _, sink = dispatcher.taken["a"]
+    dispatcher.end("a")
+    sink(StreamChunk(id="a", response_chunk="late"))
+    sink(QueryResult(id="a"))
+    assert ends_of(core) == {"a": None}
+
+
+async def test_what_another_thread_hands_over_during_the_end_ends_too() -> None:
+    core, _ = open_core()
+    stop = threading.Event()
+    num_issued = 0
+
+    def keep_issuing() -> None:
+        nonlocal num_issued
+        while not stop.is_set():
+            issue(core, str(num_issued))
+            num_issued += 1
+
+    thread = threading.Thread(target=keep_issuing)
+    thread.start()
+    await until(lambda: num_issued > 100)
+    await core.stop()
+    await asyncio.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert ends_of(core) == {str(n): "shutdown" for n in range(num_issued)}
+
+
+async def test_a_client_needs_a_url_and_an_adapter_that_there_is() -> None:
+    loop = asyncio.get_running_loop()
+    with pytest.raises(ConfigError, match="endpoint_urls is empty"):
+        ClientCore(HTTPClientConfig(), loop)
+    config = HTTPClientConfig(endpoint_urls=["http://h"], adapter="no_such:Adapter")
+    with pytest.raises(ConfigError, match="'no_such:Adapter' cannot be imported"):
+        ClientCore(config, loop)
