@@ -1,0 +1,240 @@
+"""A worker makes one result of whatever a response is."""
+
+import asyncio
+
+import pytest
+from tests.endpoint.http_server import (
+    STREAM_HEAD,
+    Peer,
+    chunk,
+    replying,
+    serving,
+    until,
+)
+from tests.endpoint.worker_faces import (
+    answer,
+    ask,
+    event,
+    say_hello,
+    texts,
+    working,
+)
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.mark.parametrize("sends_all", [False, True], ids=["first", "all"])
+async def test_streamed_answer_comes_in_chunks_and_a_result(
+    sends_all: bool, any_loop: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(STREAM_HEAD)
+        for text in ("one ", "two ", "three"):
+            await peer.event(event(text))
+        await peer.event(event(None, "stop"))
+        await peer.event(b"[DONE]")
+        await peer.write(chunk(b""))
+        await say_hello(peer)
+
+    async with (
+        serving(script) as server,
+        working(server.url, stream_all_chunks=sends_all) as wire,
+    ):
+        wire.put(ask("a", stream=True))
+        result = await wire.result("a")
+        # The connection is kept.
+        wire.put(ask("b"))
+        assert texts(await wire.result("b")) == "hello"
+        assert len(server.peers) == 1
+    assert "".join(texts(result)) == "one two three"
+    assert result.metadata["finish_reason"] == "stop"
+    assert result.metadata["worker_id"] == 0
+    got = [(each.id, each.response_chunk) for each in wire.chunks()]
+    expected = [("a", "one "), ("a", "two "), ("a", "three")]
+    assert got == (expected if sends_all else expected[:1])
+
+
+async def test_result_comes_with_the_last_event_not_with_the_last_chunk(
+    any_loop: str,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(STREAM_HEAD)
+        await peer.event(event("all"))
+        await peer.event(b"[DONE]")
+        await may_end.wait()
+        await peer.write(chunk(b""))
+        await say_hello(peer)
+
+    may_end = asyncio.Event()
+    async with (
+        serving(script) as server,
+        working(server.url, max_connections=1) as wire,
+    ):
+        wire.put(ask("a", stream=True), ask("b"))
+        assert (await wire.result("a")).error is None
+        may_end.set()
+        assert texts(await wire.result("b")) == "hello"
+
+
+async def test_whole_answer_to_a_streaming_query_is_read_as_a_whole(
+    any_loop: str,
+) -> None:
+    async with serving(say_hello) as server, working(server.url) as wire:
+        wire.put(ask(stream=True))
+        result = await wire.result()
+    assert (result.error, texts(result)) == (None, "hello")
+
+
+async def test_events_are_read_as_events_though_nobody_asked() -> None:
+    stream = [STREAM_HEAD, chunk(b"data: " + event("x") + b"\n\n"), chunk(b"")]
+    async with serving(replying(*stream)) as server, working(server.url) as wire:
+        wire.put(ask())
+        result = await wire.result()
+    assert (result.error, texts(result)) == (None, ("x",))
+
+
+@pytest.mark.parametrize("is_streaming", [False, True])
+@pytest.mark.parametrize("status", [400, 429, 503, 302])
+async def test_error_status_is_an_error_with_what_the_endpoint_says(
+    status: int, is_streaming: bool, any_loop: str
+) -> None:
+    body = b'{"error": "busy"}' + b" " * 1000
+    reply = (
+        b"HTTP/1.1 %d Busy\r\nContent-Type: text/event-stream\r\nRetry-After: 7\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
+    num_requests = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal num_requests
+        while True:
+            await peer.request()
+            num_requests += 1
+            await peer.write(reply if num_requests == 1 else answer())
+
+    async with (
+        serving(script) as server,
+        working(server.url, max_retries=5) as wire,
+    ):
+        wire.put(ask("a", stream=is_streaming))
+        result = await wire.result("a")
+        assert result.error is not None
+        assert (result.error.error_type, result.error.status) == ("http", status)
+        assert result.error.retry_after == 7.0
+        assert result.error.error_message.startswith('{"error": "busy"}')
+        assert len(result.error.error_message) == 512
+        assert result.response_output is None
+        assert result.metadata == {"worker_id": 0}
+        assert num_requests == 1
+        # The connection is kept.
+        wire.put(ask("b"))
+        assert (await wire.result("b")).error is None
+        assert len(server.peers) == 1
+
+
+async def test_error_of_which_the_body_is_cut_is_still_that_error() -> None:
+    reply = b"HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\nout of memory"
+    async with serving(replying(reply)) as server, working(server.url) as wire:
+        wire.put(ask())
+        result = await wire.result()
+    assert result.error is not None
+    assert (result.error.error_type, result.error.status) == ("http", 500)
+    assert result.error.error_message == "out of memory"
+
+
+ENDINGS = {
+    "half an event": (b'data: {"choices"', True, "truncated"),
+    "half an event, whole body": (b'data: {"choices"', False, "truncated"),
+    "no last event": (b"", True, "truncated"),
+    "event is no JSON": (b"data: {]\n\n", False, "malformed"),
+    "event is not UTF-8": (b'data: {"choices": "\xff\xfe"}\n\n', False, "malformed"),
+    "event is another": (b'data: {"choices": 5}\n\n', False, "malformed"),
+    "error": (b'data: {"error": {"message": "oops"}}\n\n', False, "endpoint"),
+    "large event": (b"data: " + b"x" * 5000 + b"\n\n", False, "too_large"),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+async def test_broken_stream_ends_with_an_error_and_what_came(
+    name: str, any_loop: str
+) -> None:
+    last, is_cut, kind = ENDINGS[name]
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.index:
+            await peer.write(answer())
+            await say_hello(peer)
+        await peer.write(STREAM_HEAD)
+        await peer.event(event("begun"))
+        await until(lambda: wire.chunks())
+        if last:
+            await peer.write(chunk(last))
+        if not is_cut:
+            await peer.write(chunk(b""))
+            await say_hello(peer)
+
+    async with (
+        serving(script) as server,
+        working(server.url, max_event_bytes=4096) as wire,
+    ):
+        wire.put(ask("a", stream=True))
+        result = await wire.result("a")
+        assert result.error is not None
+        assert result.error.error_type == kind
+        if kind != "endpoint":
+            assert result.error.status == 200
+        assert texts(result) == ("begun",)
+        assert result.metadata["worker_id"] == 0
+        wire.put(ask("b"))
+        assert (await wire.result("b")).error is None
+        assert len(wire.results()) == 2
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_stream_that_told_why_it_finished_is_whole(is_reset: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(STREAM_HEAD)
+        await peer.event(event("all", "stop"))
+        await until(lambda: wire.chunks())
+        if is_reset:
+            peer.reset()
+
+    async with serving(script) as server, working(server.url) as wire:
+        wire.put(ask(stream=True))
+        result = await wire.result()
+    assert (result.error, texts(result)) == (None, ("all",))
+
+
+async def test_stream_without_an_event_is_truncated() -> None:
+    async with (
+        serving(replying(STREAM_HEAD, chunk(b""))) as server,
+        working(server.url) as wire,
+    ):
+        wire.put(ask(stream=True))
+        result = await wire.result()
+    assert result.error is not None
+    assert result.error.error_type == "truncated"
+    assert result.response_output is None
+
+
+async def test_stream_cut_before_an_event_is_truncated() -> None:
+    async with serving(replying(STREAM_HEAD)) as server, working(server.url) as wire:
+        wire.put(ask(stream=True))
+        result = await wire.result()
+    assert result.error is not None
+    assert result.error.error_type == "truncated"
+    assert result.response_output is None
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"{}", b'{"choices": "\xff"}'])
+async def test_body_that_is_no_answer_is_malformed(body: bytes) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with serving(replying(reply)) as server, working(server.url) as wire:
+        wire.put(ask())
+        result = await wire.result()
+    assert result.error is not None
+    assert (result.error.error_type, result.error.status) == ("malformed", 200)
