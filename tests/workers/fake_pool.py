@@ -15,13 +15,16 @@ class FakePool:
         self.sent: list[list[Query]] = [[] for _ in range(num_workers)]
         self.cancelled: list[tuple[int, str]] = []
         self.capacity = capacity
-        self.renewed: list[int] = []
+        self.error: Exception | None = None
+        self.drain_error: Exception | None = None
         self.gone: dict[int, asyncio.Event] = {}
         self._responses: deque[Any] = deque()
         self._readable = asyncio.Event()
         self._open = True
 
     def send(self, worker_id: int, query: Query) -> None:
+        if self.error is not None:
+            raise self.error
         if len(self.sent[worker_id]) >= self.capacity:
             limit = f"{self.capacity} messages"
             raise FullError(limit)
@@ -38,6 +41,9 @@ class FakePool:
         self.answer(QueryResult(id=query_id))
 
     def drain(self, max_n: int | None = None) -> list[Any]:
+        if self.drain_error is not None:
+            error, self.drain_error = self.drain_error, None
+            raise error
         count = len(self._responses)
         if max_n is not None:
             count = min(max_n, count)

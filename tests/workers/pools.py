@@ -3,10 +3,15 @@
 import asyncio
 import itertools
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from tests.processes.conditions import until
 
 from busduct.messages import Query, QueryResult
 from busduct.transport.pool import AnyTransportConfig, ZMQTransportConfig
@@ -73,3 +78,9 @@ async def results_of(dispatcher: Dispatcher, count: int) -> dict[str, QueryResul
 def error_of(result: QueryResult) -> str | None:
     """Return the type of a result's error."""
     return None if result.error is None else result.error.error_type
+
+
+async def stop(pid: int) -> None:
+    """Stop a process, and wait until it is: a signal sent before would be heeded."""
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")

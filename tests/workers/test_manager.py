@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from tests.processes.conditions import until, wait_gone
-from tests.workers.pools import EchoSettings, ask, error_of, results_of, running
+from tests.workers.pools import EchoSettings, ask, error_of, results_of, running, stop
 
 from busduct.errors import (
     ClosedError,
@@ -42,16 +41,6 @@ async def test_pool_in_shared_memory_works_alike(rust: object, no_leaks: None) -
         manager.dispatcher.submit(ask(text="x" * 300_000))
         (result,) = (await results_of(manager.dispatcher, 1)).values()
         assert len(result.get_response_output_string()) == 300_000
-
-
-async def test_workers_start_at_once(pool_backend: str) -> None:
-    # One after the other, they would take more than this.
-    began = time.monotonic()
-    async with running(num_workers=1):
-        alone = time.monotonic() - began
-    began = time.monotonic()
-    async with running(num_workers=4):
-        assert time.monotonic() - began < 4 * alone + 0.5
 
 
 async def test_worker_that_ends_at_the_start_is_told_of_with_its_last_words(
@@ -90,10 +79,14 @@ async def test_target_that_is_not_there_is_told_in_one_line() -> None:
     assert "Traceback" not in str(caught.value)
 
 
-async def test_cancelled_start_leaves_nothing(no_leaks: None) -> None:
-    manager = WorkerManager(EchoSettings(target="silent"), asyncio.get_running_loop())
+async def test_workers_start_at_once_and_a_cancelled_start_leaves_nothing(
+    no_leaks: None,
+) -> None:
+    settings = EchoSettings(target="silent", num_workers=3)
+    manager = WorkerManager(settings, asyncio.get_running_loop())
     start = asyncio.create_task(manager.initialize())
-    await until(lambda: len(manager.worker_pids) == 2)
+    # None waits for another to be ready, which none ever is.
+    await until(lambda: len(manager.worker_pids) == 3)
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
@@ -155,9 +148,17 @@ async def test_worker_that_ignores_the_request_to_end_is_killed(
 
 async def test_stopped_worker_ends_too(no_leaks: None) -> None:
     async with running(worker_graceful_shutdown_wait=0.05) as manager:
-        os.kill(manager.worker_pids[0], signal.SIGSTOP)
+        await stop(manager.worker_pids[0])
     assert manager.workers[0].exitcode == -signal.SIGKILL
     assert manager.workers[1].exitcode == -signal.SIGTERM
+
+
+def _refuses(manager: WorkerManager) -> bool:
+    try:
+        manager.dispatcher.submit(ask())
+    except ClosedError:
+        return True
+    return False
 
 
 async def test_cancelled_shutdown_kills_at_once(no_leaks: None) -> None:
@@ -165,7 +166,7 @@ async def test_cancelled_shutdown_kills_at_once(no_leaks: None) -> None:
         manager.dispatcher.submit(ask())
         await results_of(manager.dispatcher, 1)
         shutdown = asyncio.create_task(manager.shutdown())
-        await until(lambda: manager.dispatcher.poll() is None)
+        await until(lambda: _refuses(manager))
         shutdown.cancel()
         with pytest.raises(asyncio.CancelledError):
             await shutdown

@@ -25,7 +25,8 @@ class StartCounter:
         worker_id: Which slot is this worker's.
 
     Raises:
-        OSError: Not such a descriptor.
+        OSError: The descriptor cannot be mapped.
+        ValueError: There is nothing in it.
     """
 
     def __init__(self, fd: int, worker_id: int) -> None:
