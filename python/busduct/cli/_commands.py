@@ -8,7 +8,9 @@ import typer
 from busduct import __version__
 from busduct.cli._echo import echo_server
 from busduct.cli._key import key_app
+from busduct.cli._load import load
 from busduct.cli._run import run_command
+from busduct.cli._sweep import sweep
 
 __all__ = ["app"]
 
@@ -21,6 +23,8 @@ app = typer.Typer(
 
 app.add_typer(key_app, name="key")
 app.command()(echo_server)
+app.command()(load)
+app.command()(sweep)
 
 ModelPath = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
     )
     raise ImportError(msg, name=error.name) from error
 
-from busduct.server._auth import load_api_key
+from busduct._api_key import load_api_key
 from busduct.server._config import ServerConfig
 from busduct.server._engine import TextEngine
 from busduct.server._service import ServeOutcome, serve
