@@ -91,6 +91,22 @@ def test_arrays_are_exchanged_with_another_process(
 
 
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
+def test_every_query_ends_though_a_worker_is_killed(
+    backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    script = str(ROOT / "examples" / "worker_pool.py")
+    streamed, *table = output_of(script).splitlines()
+    assert streamed == "It is a truth universally (25 chunks)"
+    counts = {row[:12].strip(): int(row[12:]) for row in table}
+    assert counts.pop("ended once") == 100
+    assert sum(counts.values()) == 100
+    assert set(counts) <= {"answered", "worker_died"}
+    # Those that the dead worker had connections for.
+    assert counts.get("worker_died", 0) <= 8
+
+
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
 @pytest.mark.parametrize(
     ("name", "printed"),
     [

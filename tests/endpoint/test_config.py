@@ -1,6 +1,8 @@
 """The settings of the HTTP client: what they become, and what they may not be."""
 
 import enum
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,13 @@ def test_workers_are_counted_by_cpus_and_urls(
     monkeypatch.setattr(config_module, "_num_cpus", lambda: num_cpus)
     urls = [f"http://h:{port}" for port in range(1, num_urls + 1)]
     assert make(*urls).num_workers == num_workers
+
+
+def test_a_containers_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    for quota, num_workers in ((6.5, 5), (0.5, 2), (math.inf, 15)):
+        monkeypatch.setattr(config_module, "cpu_quota", lambda q=quota: q)
+        assert make().num_workers == num_workers
 
 
 def test_urls_must_divide_the_workers() -> None:
@@ -255,6 +264,7 @@ def test_a_class_is_found_by_its_path() -> None:
         ({"insecure": 1}, "insecure is 1"),
         ({"ca_file": "/no/such/file"}, "there is no such file"),
         ({"api_key": ""}, "api_key must be a string that is not empty"),
+        ({"cpu_affinity": (0, 1)}, r"cpu_affinity is \(0, 1\)"),
         ({"transport": "zmq"}, "transport is 'zmq'"),
         ({"transport": InprocTransportConfig()}, "no other process can use"),
     ],

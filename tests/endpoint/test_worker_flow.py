@@ -61,7 +61,7 @@ async def test_cancelling_a_running_query_closes_its_connection(any_loop: str) -
         await until(wire.chunks)
         wire.put("a", "a", "unknown")
         await until(lambda: gone == [0])
-        assert not wire.results()
+        assert wire.outcomes() == [("a", "cancelled")]
         assert wire.num_advanced == 1
 
 
@@ -84,13 +84,15 @@ async def test_cancelling_a_waiting_query_takes_it_out_of_the_line(
         await until(lambda: asked == ["a"])
         wire.put("b", "d")
         await until(lambda: not wire.num_untaken)
+        # The pool hears of it at once: somebody may use the id again.
+        assert wire.outcomes() == [("b", "cancelled"), ("d", "cancelled")]
         # Not counted before those ahead of it are.
         assert wire.num_advanced == 1
         may_go_on.set()
         await wire.result("c")
         await until(lambda: wire.num_advanced == 4)
         assert asked == ["a", "c"]
-        assert [each.id for each in wire.results()] == ["a", "c"]
+        assert wire.outcomes()[2:] == [("a", None), ("c", None)]
 
 
 async def test_cancelling_while_connecting_leaves_the_connection_to_others(
@@ -99,7 +101,7 @@ async def test_cancelling_while_connecting_leaves_the_connection_to_others(
     async with serving(say_hello) as server, working(server.url) as wire:
         wire.put(ask("a"), "a", ask("b"))
         assert (await wire.result("b")).error is None
-        assert [each.id for each in wire.results()] == ["b"]
+        assert wire.outcomes() == [("a", "cancelled"), ("b", None)]
         assert wire.num_advanced == 2
 
 
@@ -229,4 +231,6 @@ async def test_line_of_cancelled_queries_does_not_stop_the_worker(
         await until(lambda: wire.num_untaken == 1)
         may_go_on.set()
         assert (await wire.result("d")).error is None
-        assert [each.id for each in wire.results()] == list("abcd")
+        cancelled = [(number, "cancelled") for number in waiting]
+        assert wire.outcomes()[:8] == cancelled
+        assert wire.outcomes()[8:] == [(name, None) for name in "abcd"]

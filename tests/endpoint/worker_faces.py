@@ -73,6 +73,12 @@ class Wire:
     def results(self) -> list[QueryResult]:
         return [item for item in self.sent if isinstance(item, QueryResult)]
 
+    def outcomes(self) -> list[tuple[str, str | None]]:
+        """Tell how each query ended, in that order."""
+        return [
+            (each.id, each.error and each.error.error_type) for each in self.results()
+        ]
+
     def chunks(self) -> list[StreamChunk]:
         return [item for item in self.sent if isinstance(item, StreamChunk)]
 

@@ -65,6 +65,7 @@ class QueryExchange:
     __slots__ = (
         *("query_id", "num_attempts", "connection", "_query", "_terms", "_request"),
         *("_is_ended", "_is_streaming", "_is_past_line", "_body", "_parser"),
+        "_all_chunks",
         *("_accumulator", "_error", "_status", "_num_events"),
     )
 
@@ -78,6 +79,7 @@ class QueryExchange:
         self._is_past_line = False
         self._is_ended = False
         self._is_streaming = False
+        self._all_chunks = terms.stream_all_chunks
         self._body: list[bytes] = []
         self._parser: SSEParser | None = None
         self._accumulator: Any = None
@@ -118,9 +120,7 @@ class QueryExchange:
             is_stream = kind.lstrip()[:17].lower() == b"text/event-stream"
         if is_stream:
             self._parser = SSEParser(self._terms.max_event_bytes)
-            self._accumulator = self._terms.accumulator(
-                self.query_id, self._terms.stream_all_chunks
-            )
+            self._accumulator = self._terms.accumulator(self.query_id, self._all_chunks)
 
     def receive_body(self, data: bytes) -> None:
         """See `Exchange`."""
@@ -154,6 +154,8 @@ class QueryExchange:
     def _encode(self, query: Query) -> bytes | None:
         try:
             self._is_streaming = bool(query.data.get("stream"))
+            # Its caller wants them, whatever the others do. Adapters leave the key out.
+            self._all_chunks |= bool(query.data.get("_stream_all_chunks"))
             body = self._terms.adapter.encode_query(query)
             return self._terms.template.build(
                 body, is_streaming=self._is_streaming, headers=query.headers

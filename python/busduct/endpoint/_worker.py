@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from busduct.endpoint._exchange import ExchangeTerms, QueryExchange
 from busduct.endpoint._http._connector import Connector
-from busduct.endpoint._http._errors import malformed_error, too_large_error
+from busduct.endpoint._http._errors import (
+    cancelled_error,
+    malformed_error,
+    too_large_error,
+)
 from busduct.endpoint._http._origin import Origin
 from busduct.endpoint._http._pool import ConnectionPool, PoolLimits
 from busduct.endpoint._http._template import RequestTemplate
@@ -167,8 +171,7 @@ class Worker:
                 if item is None:
                     return
             if isinstance(item, str):
-                if exchange := self._exchanges.get(item):
-                    exchange.cancel()
+                self._cancel(item)
             else:
                 exchange = QueryExchange(item, self._terms)
                 self._exchanges[item.id] = exchange
@@ -180,6 +183,18 @@ class Worker:
             elif num_taken == MAX_BURST:
                 num_taken = 0
                 await asyncio.sleep(0)
+
+    def _cancel(self, query_id: str) -> None:
+        exchange = self._exchanges.get(query_id)
+        if exchange is None:
+            # It ended, and its result is on its way.
+            return
+        exchange.cancel()
+        # Its caller has long had the end. It is the pool that is told: nothing comes of
+        # this query any more, and there is room for another.
+        metadata = {"worker_id": self._worker_id}
+        error = cancelled_error()
+        self._send(QueryResult(id=query_id, metadata=metadata, error=error))
 
     def _note_taken(self) -> None:
         if self._progress is not None:

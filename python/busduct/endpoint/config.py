@@ -16,6 +16,7 @@ from busduct.transport.pool import (
     TransportConfig,
     ZMQTransportConfig,
 )
+from busduct.workers import AffinityPlan, cpu_quota
 
 __all__ = ["HTTPClientConfig", "load_class"]
 
@@ -117,7 +118,7 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 1 << 30
     max_event_bytes: int = 64 << 20
     transport: AnyTransportConfig = msgspec.field(default_factory=ZMQTransportConfig)
-    cpu_affinity: Any = None
+    cpu_affinity: AffinityPlan | None = None
     worker_initialization_timeout: float = 60.0
     worker_graceful_shutdown_wait: float = 0.5
     worker_force_kill_timeout: float = 0.5
@@ -139,7 +140,7 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.ca_file, os.PathLike):
             values["ca_file"] = os.fspath(self.ca_file)
         check_values(values)
-        _check_transport(self.transport)
+        _check_types(self.transport, self.cpu_affinity)
         api_type = values["api_type"]
         values["endpoint_urls"] = tuple(
             resolve_url(url, api_type)
@@ -233,7 +234,10 @@ def load_class(path: str) -> Any:
     return found
 
 
-def _check_transport(transport: Any) -> None:
+def _check_types(transport: Any, cpu_affinity: Any) -> None:
+    if not isinstance(cpu_affinity, AffinityPlan | None):
+        msg = f"cpu_affinity is {cpu_affinity!r}; it must be an AffinityPlan or None"
+        raise ConfigError(msg)
     if not isinstance(transport, TransportConfig):
         msg = f"transport is {transport!r}; it must be a TransportConfig"
         raise ConfigError(msg)
@@ -288,6 +292,9 @@ def _resolve_connections(values: dict[str, Any]) -> None:
 
 
 def _num_cpus() -> int:
+    """Return how many CPUs this process gets, a container's quota regarded."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return int(min(allowed, max(cpu_quota(), 1)))

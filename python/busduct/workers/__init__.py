@@ -7,6 +7,7 @@ from busduct.workers._affinity import (
 )
 from busduct.workers._progress import StartBoard, StartCounter
 from busduct.workers._settings import WorkerSettings, WorkerStart
+from busduct.workers._topology import cpu_quota
 from busduct.workers._worker import Worker
 from busduct.workers.dispatcher import Dispatcher
 from busduct.workers.manager import WorkerManager
@@ -21,5 +22,6 @@ __all__ = [
     "WorkerSettings",
     "WorkerStart",
     "compute_affinity_plan",
+    "cpu_quota",
     "set_cpu_affinity",
 ]

@@ -18,6 +18,11 @@ def request_error(error: Exception) -> ErrorData:
     return ErrorData(error_type="request", error_message=_text_of(error))
 
 
+def cancelled_error() -> ErrorData:
+    """Tell that a query was given up as its caller asked."""
+    return ErrorData(error_type="cancelled", error_message="given up by the caller")
+
+
 def connect_error(error: BaseException, origin: object) -> ErrorData:
     """Tell that there is no connection to an endpoint."""
     message = f"cannot connect to {origin}: {_text_of(error)}"
