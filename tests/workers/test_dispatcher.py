@@ -152,6 +152,18 @@ async def test_cancelled_recv_loses_nothing() -> None:
         assert item.id == "a"
 
 
+async def test_recv_that_was_cancelled_before_anything_came_is_forgotten() -> None:
+    async with dispatching() as (dispatcher, pool):
+        submit(dispatcher, "a")
+        waiting = asyncio.create_task(dispatcher.recv())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        pool.answer_id("a")
+        item = await dispatcher.recv()
+        assert item is not None
+        assert item.id == "a"
+
+
 async def test_query_of_an_id_under_way_is_refused() -> None:
     async with dispatching() as (dispatcher, pool):
         submit(dispatcher, "a")
@@ -272,6 +284,19 @@ async def test_query_that_cannot_be_sent_is_not_under_way() -> None:
         submit(dispatcher, "a")
 
 
+async def test_query_that_cannot_be_sent_counts_at_no_worker() -> None:
+    async with dispatching(routing="least_loaded", ready=False) as (dispatcher, pool):
+        dispatcher.note_ready(0)
+        pool.error = TypeError("cannot be encoded")
+        for _ in range(3):
+            with pytest.raises(TypeError):
+                submit(dispatcher, "a")
+        pool.error = None
+        dispatcher.note_ready(1)
+        submit(dispatcher, "a", "b", "c", "d")
+        assert [len(sent) for sent in pool.sent] == [2, 2]
+
+
 async def test_held_query_that_cannot_be_sent_ends_with_an_error() -> None:
     async with dispatching(num_workers=1, ready=False) as (dispatcher, pool):
         submit(dispatcher, "a")
@@ -298,7 +323,31 @@ async def test_queries_are_held_until_a_worker_is_ready(
         assert ids(pool.sent[0]) == ["a", "c"]
 
 
-async def test_resent_queries_wait_for_room_and_go_first() -> None:
+async def test_resent_queries_go_before_those_that_were_held() -> None:
+    async with dispatching(ready=False) as (dispatcher, pool):
+        dispatcher.note_ready(0)
+        submit(dispatcher, "a", "b")
+        dispatcher.note_lost(0)
+        submit(dispatcher, "c")
+        await dispatcher.settle(0, lambda: 0, "killed")
+        dispatcher.note_ready(1)
+        assert ids(pool.sent[1]) == ["a", "b", "c"]
+
+
+async def test_held_query_that_somebody_answered_is_not_sent() -> None:
+    async with dispatching(ready=False) as (dispatcher, pool):
+        submit(dispatcher, "a", "b")
+        pool.answer_id("a")
+        assert await dispatcher.recv() is not None
+        dispatcher.note_ready(0)
+        assert ids(pool.sent[0]) == ["b"]
+        assert dispatcher.num_in_flight == 1
+
+
+async def test_resent_queries_wait_for_room_that_a_response_tells_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_outgoing, "RETRY_SECONDS", 3600.0)
     async with dispatching(capacity=2) as (dispatcher, pool):
         submit(dispatcher, *"abcd")
         dispatcher.note_lost(0)
