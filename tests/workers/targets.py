@@ -75,10 +75,15 @@ async def _take_up(
     tasks: asyncio.TaskGroup,
 ) -> None:
     """Start queries in the order they came, as many at a time as there are slots."""
+    settings = msgspec.json.decode(start.settings)
+    path = settings.get("starts")
+    starts = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND)
     while True:
         query = await queue.get()
         await slots.acquire()
         start.progress.advance()
+        if starts is not None:
+            os.write(starts, f"{query.id}\n".encode())
         if query.data.get("command") == "now":
             # Without a task of its own: as fast as it gets.
             _answer(query, start.worker_id, responses)

@@ -26,7 +26,7 @@ def main() -> None:
     if launch.cpus:
         set_cpu_affinity(0, set(launch.cpus))
     logging.basicConfig(
-        level=launch.log_level, format="%(levelname)s %(name)s: %(message)s"
+        level=launch.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )
     target = _load_target(launch.target)
     from busduct.transport.pool import AnyWorkerConnector
