@@ -9,6 +9,9 @@ __all__ = ["Distribution", "DurationHistogram"]
 _LEAST = 100
 _GREATEST = 86_400 * 1_000_000_000
 _DIGITS = 3
+# Kept of each duration: 0.05 percent at worst, which the digits do not tell apart.
+_BITS = 12
+_MAX_FRESH = 8192
 _MILLISECOND = 1e6
 _MAX_CURVE_POINTS = 200
 
@@ -44,39 +47,59 @@ class DurationHistogram:
 
     def __init__(self) -> None:
         self._counts = HdrHistogram(_LEAST, _GREATEST, _DIGITS)
+        # Not yet in the histogram, whose own record takes several times as long. Many
+        # durations are alike: what came in one read has the same time.
+        self._fresh: dict[int, int] = {}
+        self._num_recorded = 0
         self._total_ns = 0
         self._least_ns = _GREATEST
         self._greatest_ns = 0
 
     def __len__(self) -> int:
-        return int(self._counts.total_count)
+        return self._num_recorded
 
     def record(self, duration_ns: int) -> None:
         """Count a duration; one below zero counts as zero, one over a day as a day."""
-        duration_ns = min(max(duration_ns, 0), _GREATEST)
-        self._counts.record_value(duration_ns)
+        if duration_ns > self._greatest_ns:
+            duration_ns = min(duration_ns, _GREATEST)
+            self._greatest_ns = duration_ns
+        if duration_ns < self._least_ns:
+            duration_ns = max(duration_ns, 0)
+            self._least_ns = duration_ns
+        self._num_recorded += 1
         self._total_ns += duration_ns
-        self._least_ns = min(self._least_ns, duration_ns)
-        self._greatest_ns = max(self._greatest_ns, duration_ns)
+        shift = duration_ns.bit_length() - _BITS
+        if shift > 0:
+            duration_ns = duration_ns >> shift << shift
+        fresh = self._fresh
+        fresh[duration_ns] = fresh.get(duration_ns, 0) + 1
+        if len(fresh) > _MAX_FRESH:
+            self._fold()
 
     def percentile_ms(self, percent: float) -> float | None:
         """Return the duration that `percent` of them do not exceed; None of none."""
-        if not len(self):
+        if not self._num_recorded:
             return None
+        self._fold()
         found = int(self._counts.get_value_at_percentile(percent))
         # The histogram answers with the end of a step, which may lie beyond all.
         return min(max(found, self._least_ns), self._greatest_ns) / _MILLISECOND
 
+    def _fold(self) -> None:
+        for duration_ns, count in self._fresh.items():
+            self._counts.record_value(duration_ns, count)
+        self._fresh.clear()
+
     def distribution(self) -> Distribution | None:
         """Return what it holds; None if it is empty."""
-        if not len(self):
+        if not self._num_recorded:
             return None
         p50, p90, p99, p99_9 = (
             self.percentile_ms(percent) or 0.0 for percent in (50, 90, 99, 99.9)
         )
         return Distribution(
-            count=len(self),
-            mean=self._total_ns / len(self) / _MILLISECOND,
+            count=self._num_recorded,
+            mean=self._total_ns / self._num_recorded / _MILLISECOND,
             min=self._least_ns / _MILLISECOND,
             p50=p50,
             p90=p90,
@@ -89,7 +112,7 @@ class DurationHistogram:
     def _curve(self) -> list[tuple[float, float]]:
         """Return the cumulative distribution, in steps of about the same height."""
         points: list[tuple[float, float]] = []
-        total = len(self)
+        total = self._num_recorded
         last = 0.0
         for step in self._counts.get_recorded_iterator():
             part = step.total_count_to_this_value / total
