@@ -244,3 +244,25 @@ def test_sweep_in_which_all_failed_is_a_failure() -> None:
     with echoing("--error-rate", "1") as (_, url):
         arguments = ("--connections", "4", "--workers", "1", "--requests", "5")
         busduct_command("sweep", "--url", url, *arguments, code=1)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "load.md"
+
+
+def test_page_describes_every_field_of_a_report() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ", PAGE.read_text(), re.MULTILINE)
+    described = {name.strip("`") for row in rows for name in row.split(", ")}
+    assert described == {field.name for field in msgspec.structs.fields(LoadReport)}
+
+
+@pytest.mark.parametrize("command", ["load", "sweep", "echo-server", "serve"])
+def test_page_uses_options_that_there_are(command: str) -> None:
+    known = set(re.findall(r"--[a-z-]+", busduct_command(command, "--help").stdout))
+    used = {
+        option
+        for line in PAGE.read_text().replace("\\\n", "").splitlines()
+        if line.startswith(f"busduct {command}")
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert used <= known
+    assert used or command == "serve"

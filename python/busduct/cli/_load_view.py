@@ -146,6 +146,7 @@ def _latencies(report: "LoadReport") -> Table:
         ("ITL", report.itl, "event to event"),
         ("end to end", report.latency, "due to end"),
         ("send lag", report.send_lag, "due to sent"),
+        ("delivery lag", report.delivery_lag, "ended to measured"),
     )
     for name, found, meaning in rows:
         if found is None:

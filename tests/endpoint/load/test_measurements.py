@@ -52,6 +52,15 @@ def test_latency_counts_from_when_it_was_due() -> None:
     assert measured.send_lag.percentile_ms(50) == 300
 
 
+def test_delivery_lag_is_from_when_a_worker_had_the_result() -> None:
+    measured = Measurements(0)
+    measured.sent("a", 0, 0)
+    late = QueryResult(id="a", completed_at=47 * MS)
+    measured.received(late, 50 * MS)
+    assert measured.delivery_lag.percentile_ms(50) == 3
+    assert measured.latency.percentile_ms(50) == 50
+
+
 @pytest.mark.parametrize("told", [None, {}, usage("many"), usage(-1), "none"])
 def test_events_stand_for_tokens_that_are_not_told(told: object) -> None:
     measured = streamed(100, 110, 120, end_ms=120, usage=told)

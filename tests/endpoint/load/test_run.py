@@ -43,6 +43,7 @@ async def test_report_adds_up(any_loop: str) -> None:
         (report.tpot, 45),
         (report.itl, 45 * 3),
         (report.send_lag, 50),
+        (report.delivery_lag, 45),
     ):
         assert found is not None
         assert found.count == count

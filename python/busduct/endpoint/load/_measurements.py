@@ -36,6 +36,8 @@ class Measurements:
         tpot: From its first chunk to its last, by its tokens less one.
         itl: From one chunk of a stream to the next.
         send_lag: From when a query was due to when it was sent.
+        delivery_lag: From when a worker had a result to when it was looked at here: by
+            so much are the other times too long. Of those that succeeded.
         errors: How many failed, by `error_name`.
         error_texts: The first text of each of these.
         num_issued: Queries that were sent.
@@ -56,6 +58,7 @@ class Measurements:
         self.tpot = DurationHistogram()
         self.itl = DurationHistogram()
         self.send_lag = DurationHistogram()
+        self.delivery_lag = DurationHistogram()
         self.errors: Counter[str] = Counter()
         self.error_texts: dict[str, str] = {}
         self.num_issued = 0
@@ -126,6 +129,7 @@ class Measurements:
     def _note_success(self, flight: _Flight, result: QueryResult, now_ns: int) -> None:
         self.num_completed += 1
         self.latency.record(now_ns - flight.scheduled_ns)
+        self.delivery_lag.record(now_ns - result.completed_at)
         num_tokens = self._count_tokens(flight, result)
         if flight.num_chunks > 1 and num_tokens > 1:
             self.tpot.record((flight.last_ns - flight.first_ns) // (num_tokens - 1))

@@ -137,6 +137,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
         tpot: From its first event to its last, by its tokens less one.
         itl: From one event to the next.
         send_lag: From when it was due to when it was sent.
+        delivery_lag: From when a worker had its result to when that was measured: by so
+            much are the other times too long.
         steps: Over time.
     """
 
@@ -154,6 +156,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     tpot: Distribution | None
     itl: Distribution | None
     send_lag: Distribution | None
+    delivery_lag: Distribution | None
     steps: TimeSteps
 
     def to_json(self) -> bytes:
@@ -209,6 +212,7 @@ def make_report(
         tpot=measured.tpot.distribution(),
         itl=measured.itl.distribution(),
         send_lag=measured.send_lag.distribution(),
+        delivery_lag=measured.delivery_lag.distribution(),
         steps=_steps(measured),
     )
 
