@@ -1,6 +1,6 @@
 """Requests by the client of mlcommons/endpoints, as its worker makes them.
 
-Its module is taken from the folder that ENDPOINTS_SOURCE names: its ``src``.
+Of its checkout (see `endpoints_source`) only the module of HTTP is used.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 
 import http_task
 from driver import skip
+from endpoints_source import VARIABLE
 
 from busduct.endpoint import SSEParser
 
@@ -20,9 +21,9 @@ MODULE = "inference_endpoint/endpoint_client/http.py"
 
 
 def load() -> ModuleType:
-    source = os.environ.get("ENDPOINTS_SOURCE")
+    source = os.environ.get(VARIABLE)
     if not source:
-        skip("ENDPOINTS_SOURCE does not name its sources")
+        skip(f"{VARIABLE} is not set (the src directory of an mlcommons/endpoints)")
     spec = importlib.util.spec_from_file_location("http_client", Path(source, MODULE))
     if spec is None or spec.loader is None:
         skip(f"there is no {MODULE}")

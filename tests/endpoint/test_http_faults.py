@@ -1,7 +1,6 @@
 """What a hostile endpoint does becomes an error of that request, and no more."""
 
 import asyncio
-import socket
 
 import pytest
 from tests.endpoint.http_exchange import client_of
@@ -13,7 +12,6 @@ from tests.endpoint.http_server import (
     say_ok,
     serving,
     until,
-    unused_port,
 )
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -208,48 +206,3 @@ async def test_large_request_arrives_whole(any_loop: str) -> None:
         assert (await client.ask(b"small")).error is None
         assert len(server.peers) == 1
     assert arrived == [body, b"small"]
-
-
-async def test_refused_connection_is_an_error_after_its_retries(any_loop: str) -> None:
-    port = unused_port()
-    async with client_of(port, max_retries=2) as client:
-        waiting = [client.start() for _ in range(10)]
-        for each in waiting:
-            await asyncio.wait_for(each.ended.wait(), 20)
-            assert each.error is not None
-            assert each.error.error_type == "connection"
-            begin = f"cannot connect to http://127.0.0.1:{port}: "
-            assert each.error.error_message.startswith(begin)
-            assert each.num_attempts == 3
-
-
-async def test_request_waits_for_a_server_that_comes_back(any_loop: str) -> None:
-    port = unused_port()
-    async with client_of(port, max_retries=100) as client:
-        asked = client.start()
-        await until(lambda: asked.num_attempts)
-        async with serving(say_ok, port=port):
-            await asyncio.wait_for(asked.ended.wait(), 20)
-        assert (asked.error, asked.body, asked.num_taken) == (None, b"{}", 1)
-
-
-async def test_unknown_host_is_an_error(any_loop: str) -> None:
-    async with client_of(80, host="no-such-host.invalid", max_retries=0) as client:
-        got = await client.ask()
-        assert got.error is not None
-        assert got.error.error_type == "connection"
-        assert "no-such-host.invalid" in got.error.error_message
-
-
-async def test_connecting_ends_at_its_timeout(any_loop: str) -> None:
-    # Nobody accepts: the second connection finds the backlog full.
-    with socket.socket() as listener, socket.socket() as other:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        other.connect(listener.getsockname())
-        port = listener.getsockname()[1]
-        async with client_of(port, timeout=0.2, max_retries=0) as client:
-            got = await client.ask()
-            assert got.error is not None
-            assert got.error.error_type == "connection"
-            assert got.error.error_message.endswith("timed out after 0.2 s")

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from tests.endpoint.http_exchange import Client, Recorder, client_of
-from tests.endpoint.http_server import OK, Peer, say_ok, serving, until
+from tests.endpoint.http_server import OK, Peer, end_at_once, say_ok, serving, until
 
 from busduct.endpoint._http import _pool
 
@@ -48,6 +48,8 @@ async def test_requests_are_taken_in_order_over_many_connections(any_loop: str) 
         serving(say_ok) as server,
         client_of(server.port, max_connections=7) as client,
     ):
+        await client.pool.warm_up(7)
+        await until(lambda: server.num_open == 7)
         started = [Noting(client.template, b"%d" % number) for number in range(100)]
         for each in started:
             client.pool.submit(each)
@@ -179,10 +181,10 @@ async def test_many_dead_idle_connections_are_passed_over(
     monkeypatch.setattr(_pool, "_LOOK_AFTER_SECONDS", -1.0)
     async with (
         serving(say_ok) as server,
-        client_of(server.port, max_connections=300) as client,
+        client_of(server.port, max_connections=400) as client,
     ):
-        await client.pool.warm_up(300)
-        await until(lambda: len(server.peers) == 300)
+        await client.pool.warm_up(400)
+        await until(lambda: len(server.peers) == 400)
         for peer in server.peers:
             end_at_once(peer)
         assert (await client.ask()).error is None
@@ -305,6 +307,9 @@ async def test_close_ends_whatever_goes_on(any_loop: str) -> None:
         async with client_of(server.port, max_connections=2) as client:
             started = [client.start() for _ in range(5)]
             await until(lambda: started[1].connection)
+            connections = list(client.pool._open)
+        # By then, not some time after.
+        assert all(each._transport is None for each in connections)
         assert not any(each.ended.is_set() for each in started)
         await until(lambda: server.num_open == 0)
         async with client_of(server.port) as client:
@@ -314,10 +319,3 @@ async def test_close_ends_whatever_goes_on(any_loop: str) -> None:
 async def abandon_connecting(client: Client) -> None:
     client.start()
     await asyncio.sleep(0)
-
-
-def end_at_once(peer: Peer) -> None:
-    """Have the kernel end a connection, without a turn of the event loop."""
-    made = peer.writer.get_extra_info("socket")
-    with socket.socket(fileno=socket.dup(made.fileno())) as same:
-        same.shutdown(socket.SHUT_RDWR)

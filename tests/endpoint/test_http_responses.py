@@ -108,6 +108,7 @@ async def test_a_second_response_is_not_given_to_the_next_request() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.write(OK)
+        await until(lambda: client.pool.num_idle)
         await peer.write(OK.replace(b"{}", b"no"))
         await peer.gone()
 
@@ -129,3 +130,11 @@ async def test_headers_are_given_as_they_came() -> None:
     async with serving(replying(reply)) as server, client_of(server.port) as client:
         got = await client.ask()
         assert (got.status, got.headers[b"Retry-After"]) == (429, b"3")
+
+
+async def test_headers_of_an_interim_response_are_not_those_of_the_last() -> None:
+    reply = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 5\r\n\r\n" + OK
+    async with serving(replying(reply)) as server, client_of(server.port) as client:
+        got = await client.ask()
+        assert got.status == 200
+        assert b"Retry-After" not in got.headers

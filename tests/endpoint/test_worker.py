@@ -1,5 +1,6 @@
 """A worker takes queries, does their HTTP, and sends each one result."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.endpoint.http_server import (
     unused_port,
 )
 from tests.endpoint.worker_faces import (
+    Wire,
     answer,
     ask,
     say_hello,
@@ -18,6 +20,9 @@ from tests.endpoint.worker_faces import (
     working,
 )
 
+from busduct.endpoint import HTTPClientConfig
+from busduct.endpoint._worker import Worker
+from busduct.errors import ConfigError
 from busduct.messages import Query
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -132,3 +137,26 @@ async def test_large_prompt_arrives(any_loop: str) -> None:
         wire.put(ask(prompt="x" * (64 << 20)))
         assert (await wire.result()).error is None
     assert lengths[0] > 64 << 20
+
+
+async def test_wrong_settings_show_before_the_worker_is_ready() -> None:
+    wire = Wire()
+    config = HTTPClientConfig(
+        endpoint_urls=("http://127.0.0.1:1",),
+        num_workers=1,
+        warmup_connections=0,
+        adapter="json:NoSuchClass",
+    )
+    with pytest.raises(ConfigError, match="NoSuchClass"):
+        await Worker(0, wire, config).run()
+    assert not wire.is_ready
+
+
+async def test_worker_stopped_before_it_runs_ends() -> None:
+    wire = Wire()
+    config = HTTPClientConfig(
+        endpoint_urls=("http://127.0.0.1:1",), num_workers=1, warmup_connections=0
+    )
+    worker = Worker(0, wire, config)
+    worker.stop()
+    await asyncio.wait_for(worker.run(), 20.0)

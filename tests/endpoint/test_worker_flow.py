@@ -234,3 +234,15 @@ async def test_line_of_cancelled_queries_does_not_stop_the_worker(
         cancelled = [(number, "cancelled") for number in waiting]
         assert wire.outcomes()[:8] == cancelled
         assert wire.outcomes()[8:] == [(name, None) for name in "abcd"]
+
+
+async def test_worker_with_a_full_line_can_be_stopped(
+    any_loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.gone()
+
+    monkeypatch.setattr(_worker, "MAX_WAITING", 10)
+    async with serving(script) as server, working(server.url) as wire:
+        wire.put(*(ask(str(number)) for number in range(100)))
+        await until(lambda: wire.num_advanced == 4)

@@ -1,6 +1,7 @@
 """A worker makes one result of whatever a response is."""
 
 import asyncio
+import gc
 
 import pytest
 from tests.endpoint.http_server import (
@@ -20,7 +21,12 @@ from tests.endpoint.worker_faces import (
     working,
 )
 
+from busduct.endpoint._exchange import QueryExchange
+from busduct.endpoint.adapters import OpenAIChatAdapter
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
+
+END = b'{"choices": "end"}'
 
 
 @pytest.mark.parametrize("sends_all", [False, True], ids=["first", "all"])
@@ -238,3 +244,102 @@ async def test_body_that_is_no_answer_is_malformed(body: bytes) -> None:
         result = await wire.result()
     assert result.error is not None
     assert (result.error.error_type, result.error.status) == ("malformed", 200)
+
+
+async def test_what_follows_the_last_event_is_not_read() -> None:
+    events = b"".join(
+        b"data: " + each + b"\n\n" for each in (event("a"), b"[DONE]", event("b"))
+    )
+    async with (
+        serving(replying(STREAM_HEAD, chunk(events), chunk(b""))) as server,
+        working(server.url) as wire,
+    ):
+        wire.put(ask(stream=True))
+        result = await wire.result()
+        assert (result.error, texts(result)) == (None, ("a",))
+        assert len(wire.results()) == 1
+
+
+class LastEventAdapter(OpenAIChatAdapter):
+    """An endpoint whose last event is JSON too, and of another kind."""
+
+    @staticmethod
+    def is_done(data: bytes) -> bool:
+        return data == END
+
+
+async def test_the_last_event_is_not_decoded() -> None:
+    events = [chunk(b"data: " + each + b"\n\n") for each in (event("a"), END)]
+    async with (
+        serving(replying(STREAM_HEAD, *events, chunk(b""))) as server,
+        working(server.url, adapter=LastEventAdapter) as wire,
+    ):
+        wire.put(ask(stream=True))
+        result = await wire.result()
+        assert (result.error, texts(result)) == (None, ("a",))
+
+
+async def test_stream_that_is_over_and_never_ends_gives_its_connection_back(
+    any_loop: str,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.index:
+            await peer.write(answer())
+        await peer.write(STREAM_HEAD)
+        await peer.event(event("a"))
+        await peer.event(b"[DONE]")
+        await peer.gone()
+
+    async with (
+        serving(script) as server,
+        working(server.url, max_connections=1, max_idle_time=0.1) as wire,
+    ):
+        wire.put(ask("a", stream=True), ask("b"))
+        assert texts(await wire.result("a")) == ("a",)
+        assert texts(await wire.result("b")) == "hello"
+
+
+async def test_no_more_of_an_error_is_kept_than_is_told() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(b"HTTP/1.1 500 No\r\nContent-Length: 5000000\r\n\r\n")
+        while True:
+            await peer.write(b"x" * 10000)
+
+    exchanges: list[QueryExchange] = []
+    async with serving(script) as server, working(server.url) as wire:
+        wire.put(ask())
+        await until(lambda: wire.num_advanced)
+        exchanges = [each for each in gc.get_objects() if type(each) is QueryExchange]
+        await wire.result()
+        assert len(exchanges) == 1
+        assert sum(map(len, exchanges[0]._body)) < 1 << 20
+
+
+class BrokenAccumulator:
+    def __init__(self, query_id: str, stream_all_chunks: bool) -> None:
+        msg = "no memory"
+        raise MemoryError(msg)
+
+
+async def test_accumulator_that_cannot_be_made_ends_its_query_only() -> None:
+    body = [STREAM_HEAD, chunk(b"data: " + event("a") + b"\n\n"), chunk(b"")]
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(answer() if peer.index else b"".join(body))
+        await peer.gone()
+
+    async with (
+        serving(script) as server,
+        working(server.url, accumulator=BrokenAccumulator) as wire,
+    ):
+        wire.put(ask("a", stream=True))
+        result = await wire.result("a")
+        assert result.error is not None
+        assert (result.error.error_type, result.error.status) == ("malformed", 200)
+        assert result.error.error_message == "no memory"
+        await until(lambda: server.num_open == 0)
+        wire.put(ask("b"))
+        assert (await wire.result("b")).error is None

@@ -65,8 +65,7 @@ class QueryExchange:
     __slots__ = (
         *("query_id", "num_attempts", "connection", "_query", "_terms", "_request"),
         *("_is_ended", "_is_streaming", "_is_past_line", "_body", "_parser"),
-        "_all_chunks",
-        *("_accumulator", "_error", "_status", "_num_events"),
+        *("_accumulator", "_all_chunks", "_error", "_status", "_has_begun"),
     )
 
     def __init__(self, query: Query, terms: ExchangeTerms) -> None:
@@ -85,7 +84,7 @@ class QueryExchange:
         self._accumulator: Any = None
         self._error: ErrorData | None = None
         self._status = 0
-        self._num_events = 0
+        self._has_begun = False
 
     def take(self) -> bytes | None:
         """See `Exchange`."""
@@ -119,8 +118,7 @@ class QueryExchange:
         if kind is not None:
             is_stream = kind.lstrip()[:17].lower() == b"text/event-stream"
         if is_stream:
-            self._parser = SSEParser(self._terms.max_event_bytes)
-            self._accumulator = self._terms.accumulator(self.query_id, self._all_chunks)
+            self._begin_stream()
 
     def receive_body(self, data: bytes) -> None:
         """See `Exchange`."""
@@ -164,24 +162,48 @@ class QueryExchange:
             self._end(self._failure(request_error(error)))
             return None
 
-    def _receive_events(self, parser: SSEParser, data: bytes) -> None:
+    def _begin_stream(self) -> None:
         terms = self._terms
-        adapter = terms.adapter
         try:
-            for event in parser.feed(data):
-                if adapter.is_done(event):
-                    self._finish_stream()
-                    return
-                self._num_events += 1
-                delta = adapter.decode_event(event)
-                if delta is not None:
-                    chunk = self._accumulator.add_chunk(delta)
-                    if chunk is not None:
-                        terms.send(chunk)
+            self._accumulator = terms.accumulator(self.query_id, self._all_chunks)
+        except Exception as error:
+            connection = self.connection
+            self._end(self._failure(malformed_error(_told(error), self._status)))
+            if connection is not None:
+                connection.abort()
+        else:
+            self._parser = SSEParser(terms.max_event_bytes)
+
+    def _receive_events(self, parser: SSEParser, data: bytes) -> None:
+        adapter = self._terms.adapter
+        try:
+            events = parser.feed(data)
+            if not events:
+                return
+            is_done = adapter.is_done(events[-1])
+            if is_done:
+                del events[-1]
+            if not self._add_events(events) or is_done:
+                self._finish_stream()
         except FrameTooLargeError as error:
             self._stop(too_large_error("event", error.limit, self._status))
         except Exception as error:
             self._stop(malformed_error(_told(error), self._status))
+
+    def _add_events(self, events: list[bytes]) -> bool:
+        """Send on what events add; False if one of them is the last of the stream."""
+        decode = self._terms.adapter.decode_event
+        add = self._accumulator.add_chunk
+        for event in events:
+            delta = decode(event)
+            if delta is not None:
+                self._has_begun = True
+                chunk = add(delta)
+                if chunk is not None:
+                    self._terms.send(chunk)
+            elif self._terms.adapter.is_done(event):
+                return False
+        return True
 
     def _finish_stream(self) -> None:
         """End with all that came; the connection waits for the rest by itself."""
@@ -193,7 +215,7 @@ class QueryExchange:
     def _complete_stream(self, parser: SSEParser) -> None:
         if parser.finish():
             self._fail_stream(self._truncated("stream ended within an event"))
-        elif not self._num_events:
+        elif not self._has_begun:
             self._fail_stream(self._truncated("stream ended before its first event"))
         else:
             self._end(self._outcome())
@@ -209,9 +231,7 @@ class QueryExchange:
                 result = msgspec.structs.replace(
                     result,
                     error=error,
-                    response_output=result.response_output
-                    if self._num_events
-                    else None,
+                    response_output=result.response_output if self._has_begun else None,
                 )
         self._end(result)
 

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import signal
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,8 +18,9 @@ from busduct.endpoint._http._origin import Origin
 from busduct.endpoint._http._pool import ConnectionPool, PoolLimits
 from busduct.endpoint._http._template import RequestTemplate
 from busduct.endpoint._http._tls import tls_context
+from busduct.endpoint._response_sender import Response, ResponseSender
 from busduct.endpoint.config import HTTPClientConfig, load_class
-from busduct.errors import ClosedError, FrameTooLargeError, FullError
+from busduct.errors import ClosedError, FrameTooLargeError
 from busduct.messages import Query, QueryResult, StreamChunk
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = ["Worker", "main"]
 
 _log = logging.getLogger(__name__)
 
-Response = QueryResult | StreamChunk
 # So many are read ahead of the connections, which lets a cancellation overtake them;
 # what is beyond stays with the pool, which counts it in its limits.
 MAX_WAITING = 4096
@@ -39,8 +38,6 @@ MAX_WAITING = 4096
 MAX_BURST = 64
 # Objects of a request have no cycles: what is collected is rare.
 RELAXED_GC = (50_000, 20, 100)
-# For a transport without `asend`, which cannot say when it has room.
-RETRY_SECONDS = 0.005
 
 
 class Progress(Protocol):
@@ -76,10 +73,9 @@ class Worker:
         self._config = config
         self._progress = progress
         self._exchanges: dict[str, QueryExchange] = {}
-        self._unsent: deque[Response] = deque()
-        self._flushing: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
         self._receiver: ReceiverTransport[Query | str] | None = None
+        self._is_full = False
         self._is_stopping = False
 
     async def run(self) -> None:
@@ -91,6 +87,11 @@ class Worker:
         self._running = asyncio.current_task()
         self._has_room = asyncio.Event()
         self._pool = self._make_pool()
+        self._responses = ResponseSender(
+            self._pool.pause, self._pool.resume, self._note_unsendable
+        )
+        # Whatever is wrong with the settings shows before the pool is told "ready".
+        self._terms = self._make_terms()
         try:
             await self._warm_up()
             await self._work()
@@ -112,8 +113,9 @@ class Worker:
     def _make_pool(self) -> ConnectionPool:
         config = self._config
         self._origin = Origin.of(config.url_of(self._worker_id))
-        is_tls = self._origin.scheme == "https"
-        tls = tls_context(ca_file=config.ca_file, insecure=config.insecure)
+        tls = None
+        if self._origin.scheme == "https":
+            tls = tls_context(ca_file=config.ca_file, insecure=config.insecure)
         limits = PoolLimits(
             max_connections=config.connections_of(self._worker_id),
             max_concurrent_connects=config.max_concurrent_warmup_connects,
@@ -122,7 +124,12 @@ class Worker:
             max_header_bytes=config.max_header_bytes,
             max_body_bytes=config.max_body_bytes,
         )
-        self._terms = ExchangeTerms(
+        connector = Connector(self._origin, tls, config.connect_timeout)
+        return ConnectionPool(connector, limits)
+
+    def _make_terms(self) -> ExchangeTerms:
+        config = self._config
+        return ExchangeTerms(
             worker_id=self._worker_id,
             template=RequestTemplate(self._origin, config.api_key),
             adapter=load_class(config.adapter),
@@ -130,13 +137,9 @@ class Worker:
             stream_all_chunks=config.stream_all_chunks,
             max_event_bytes=config.max_event_bytes,
             advance=self._note_taken,
-            send=self._send,
+            send=self._responses.send,
             forget=self._forget,
         )
-        connector = Connector(
-            self._origin, tls if is_tls else None, config.connect_timeout
-        )
-        return ConnectionPool(connector, limits)
 
     async def _warm_up(self) -> None:
         num_wanted = self._config.warmups_of(self._worker_id)
@@ -150,14 +153,13 @@ class Worker:
     async def _work(self) -> None:
         async with self._connector.connect(self._worker_id) as (receiver, sender):
             self._receiver = receiver
-            self._sender = sender
+            self._responses.open(sender)
             try:
                 if not self._is_stopping:
                     await self._take_all(receiver)
             finally:
                 # Before the transport goes, which results would be sent to.
-                if self._flushing is not None:
-                    self._flushing.cancel()
+                self._responses.close()
                 await self._pool.close()
 
     async def _take_all(self, receiver: "ReceiverTransport[Query | str]") -> None:
@@ -178,6 +180,7 @@ class Worker:
                 self._pool.submit(exchange)
             num_taken += 1
             if self._pool.num_waiting >= MAX_WAITING:
+                self._is_full = True
                 self._has_room.clear()
                 await self._has_room.wait()
             elif num_taken == MAX_BURST:
@@ -194,55 +197,18 @@ class Worker:
         # this query any more, and there is room for another.
         metadata = {"worker_id": self._worker_id}
         error = cancelled_error()
-        self._send(QueryResult(id=query_id, metadata=metadata, error=error))
+        self._responses.send(QueryResult(id=query_id, metadata=metadata, error=error))
 
     def _note_taken(self) -> None:
         if self._progress is not None:
             self._progress.advance()
-        if self._pool.num_waiting < MAX_WAITING // 2:
+        if self._is_full and self._pool.num_waiting < MAX_WAITING // 2:
+            self._is_full = False
             self._has_room.set()
 
     def _forget(self, exchange: QueryExchange) -> None:
         if self._exchanges.get(exchange.query_id) is exchange:
             del self._exchanges[exchange.query_id]
-
-    def _send(self, item: Response) -> None:
-        if self._unsent:
-            self._unsent.append(item)
-            return
-        try:
-            self._sender.send(item)
-        except FullError:
-            self._unsent.append(item)
-            self._pool.pause()
-            self._flushing = asyncio.get_running_loop().create_task(
-                self._flush(), name="worker results"
-            )
-        except Exception as error:
-            self._note_unsendable(item, error)
-
-    async def _flush(self) -> None:
-        """Send what found no room, in order; then go on reading."""
-        while self._unsent:
-            try:
-                await self._send_when_room(self._unsent[0])
-            except Exception as error:
-                self._note_unsendable(self._unsent[0], error)
-            self._unsent.popleft()
-        self._pool.resume()
-
-    async def _send_when_room(self, item: Response) -> None:
-        send_waiting = getattr(self._sender, "asend", None)
-        if send_waiting is not None:
-            await send_waiting(item)
-            return
-        while True:
-            try:
-                self._sender.send(item)
-            except FullError:
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
 
     def _note_unsendable(self, item: Response, error: Exception) -> None:
         """End a query of which something cannot go through the transport."""
@@ -257,7 +223,7 @@ class Worker:
         # NB: once. An error that cannot be sent has nothing left that could be.
         if isinstance(item, StreamChunk) or item.error is None:
             metadata = {"worker_id": self._worker_id}
-            self._send(QueryResult(id=item.id, metadata=metadata, error=what))
+            self._responses.send(QueryResult(id=item.id, metadata=metadata, error=what))
 
 
 def main(start: "WorkerStart") -> None:

@@ -203,6 +203,8 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(lost_error(exc))
         self._pool.forget(self)
+        # Each holds the other, and a worker may run without collecting cycles.
+        self._parser = None
 
     def on_message_begin(self) -> None:
         """See `httptools`."""

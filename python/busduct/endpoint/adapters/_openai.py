@@ -118,8 +118,13 @@ def decode_event(data: bytes) -> OpenAIEvent | None:
     Raises:
         RemoteProtocolError: It is neither.
     """
-    event = _json.decode_event(_decode, data)
-    return event if event is None or event.choices else _with_error(event, data)
+    try:
+        event = _decode(data)
+    except Exception:
+        # Not the usual way, which so has no step of its own for each event.
+        other = _json.decode_event(_decode, data)
+        return None if other is None else _with_error(other, data)
+    return event if event.choices else _with_error(event, data)
 
 
 def decode_response(body: bytes, query_id: str) -> QueryResult:

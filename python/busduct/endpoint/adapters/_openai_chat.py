@@ -47,21 +47,10 @@ class OpenAIChatAdapter:
         """
         return _openai.decode_response(body, query_id)
 
-    @classmethod
-    def decode_event(cls, data: bytes) -> _openai.OpenAIEvent | None:
-        """Return what an event adds; None for ``[DONE]``.
-
-        Raises:
-            RemoteProtocolError: The data is no event of a chat.
-        """
-        return _openai.decode_event(data)
-
+    # Themselves, since each call is made for each event.
+    decode_event = staticmethod(_openai.decode_event)
     decode_sse_message = decode_event
-
-    @classmethod
-    def is_done(cls, data: bytes) -> bool:
-        """Tell whether the data of an event is ``[DONE]``."""
-        return _json.is_done(data)
+    is_done = staticmethod(_json.is_done)
 
 
 def _messages_of(data: dict[str, Any]) -> list[dict[str, Any]]:
