@@ -72,19 +72,19 @@ class Traffic:
 
 
 async def _kill_many(manager: WorkerManager, rng: random.Random, count: int) -> None:
-    ready = manager.dispatcher.stats
-    for _ in range(count):
+    killed: set[int] = set()
+    while len(killed) < count:
         await asyncio.sleep(rng.uniform(0, 0.05))
+        victims = range(NUM_WORKERS)
         if rng.random() < 0.8:
-            await until(lambda: bool(ready().ready_workers))
-            victims = list(ready().ready_workers)
-        else:
-            victims = list(range(NUM_WORKERS))
-        if rng.random() < 0.9:
-            victims = [rng.choice(victims)]
-        for worker_id in victims:
-            if manager.workers[worker_id].is_alive():
-                os.kill(manager.worker_pids[worker_id], signal.SIGKILL)
+            # Not only those that start, which takes longest.
+            await until(lambda: bool(manager.dispatcher.stats().ready_workers))
+            victims = manager.dispatcher.stats().ready_workers
+        for worker_id in [rng.choice(victims)] if rng.random() < 0.9 else victims:
+            pid = manager.worker_pids[worker_id]
+            if pid not in killed and manager.workers[worker_id].is_alive():
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
 
 
 @pytest.mark.timeout(TIMEOUT_SECONDS)

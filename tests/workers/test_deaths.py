@@ -1,6 +1,7 @@
 """Workers die: each query ends once, as what its worker had done with it says."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -69,6 +70,46 @@ async def test_unstarted_queries_are_done_by_another_worker(
         assert error_of(results[blocked[1].id]) == "cancelled"
         texts = [results[each.id].get_response_output_string() for each in others]
         assert texts == [str(number) for number in range(40)]
+
+
+async def test_next_process_of_a_worker_counts_for_itself(
+    pool_backend: str, no_leaks: None
+) -> None:
+    async with running(num_workers=1, settings={"concurrency": 1}) as manager:
+        dispatcher = manager.dispatcher
+        for _ in range(10):
+            dispatcher.submit(ask())
+        await results_of(dispatcher, 10)
+        pids = kill(manager, 0)
+        await until_ready(manager, without=pids)
+        blocked, others = ask("wait"), [ask() for _ in range(10)]
+        for query in (blocked, *others):
+            dispatcher.submit(query)
+        await until(lambda: manager._board.num_started(0) == 1)
+        kill(manager, 0)
+        results = await results_of(dispatcher, 11)
+        assert error_of(results[blocked.id]) == "worker_died"
+        assert [error_of(results[query.id]) for query in others] == [None] * 10
+
+
+async def test_worker_that_cannot_be_replaced_harms_no_other(
+    pool_backend: str,
+    no_leaks: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_worker_id: int) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async with running() as manager:
+        monkeypatch.setattr(manager.pool_transport, "renew_worker", refuse)
+        with caplog.at_level(logging.ERROR, "busduct.workers"):
+            kill(manager, 0)
+            await until(lambda: manager.workers[0].is_abandoned)
+        assert "too many open files" in caplog.text
+        manager.dispatcher.submit(ask())
+        (result,) = (await results_of(manager.dispatcher, 1)).values()
+        assert result.metadata["worker_id"] == 1
 
 
 async def test_results_sent_before_the_death_are_delivered(

@@ -18,7 +18,7 @@ from busduct.errors import (
     MalformedFrameError,
 )
 from busduct.messages import Query, QueryResult, StreamChunk
-from busduct.workers import Dispatcher, _outgoing
+from busduct.workers import Dispatcher, _intake, _outgoing
 from busduct.workers import dispatcher as dispatcher_module
 
 
@@ -145,7 +145,7 @@ async def test_cancelled_recv_loses_nothing() -> None:
         await asyncio.sleep(0)
         pool.answer_id("a")
         # The first is cancelled in the turn in which it would have taken the result.
-        dispatcher._look()
+        dispatcher._intake.look()
         waiting[0].cancel()
         item = await waiting[1]
         assert item is not None
@@ -407,7 +407,7 @@ async def test_results_beyond_one_drain_are_in_before_a_worker_is_settled() -> N
 async def test_connection_that_does_not_end_with_its_worker_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dispatcher_module, "GONE_SECONDS", 0.01)
+    monkeypatch.setattr(_intake, "GONE_SECONDS", 0.01)
     async with dispatching() as (dispatcher, pool):
         pool.gone[0] = asyncio.Event()
         submit(dispatcher, "a")
@@ -422,7 +422,7 @@ async def test_reader_stops_when_nobody_takes_and_goes_on_when_somebody_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatcher_module, "MAX_UNTAKEN", 10)
-    monkeypatch.setattr(dispatcher_module, "MAX_DRAINED", 4)
+    monkeypatch.setattr(_intake, "MAX_DRAINED", 4)
     async with dispatching() as (dispatcher, pool):
         names = [str(number) for number in range(40)]
         submit(dispatcher, *names)
@@ -439,7 +439,7 @@ async def test_reader_that_stopped_goes_on_for_a_dead_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatcher_module, "MAX_UNTAKEN", 10)
-    monkeypatch.setattr(dispatcher_module, "MAX_DRAINED", 4)
+    monkeypatch.setattr(_intake, "MAX_DRAINED", 4)
     async with dispatching(num_workers=1) as (dispatcher, pool):
         names = [str(number) for number in range(40)]
         submit(dispatcher, *names)

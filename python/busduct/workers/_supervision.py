@@ -69,7 +69,6 @@ class Supervision(AsyncScope):
             _log.exception("%s cannot be watched any more", worker.name)
             reason = f"{worker.name} cannot be watched: {error}"
             worker.kill_and_reap()
-            self._dispatcher.note_lost(worker.worker_id)
             num_started = self._board.num_started(worker.worker_id)
             self._dispatcher.lose(worker.worker_id, num_started, reason)
         self._abandon(worker, reason)

@@ -1,8 +1,7 @@
 """Give queries to workers, and to each caller exactly one end of each."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,11 @@ from busduct.errors import (
     EngineDeadError,
     LocalProtocolError,
 )
-from busduct.messages import Query, StreamChunk
+from busduct.messages import Query
 from busduct.statistics import DispatcherStatistics
-from busduct.workers._callers import Callers, call_sink
+from busduct.workers._callers import Callers
 from busduct.workers._deadlines import Deadlines
+from busduct.workers._intake import Intake
 from busduct.workers._ledger import Entry, Item, Ledger, Sink
 from busduct.workers._outgoing import Outgoing
 from busduct.workers._results import ResultQueue
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatcher"]
 
-_log = logging.getLogger("busduct.workers")
-
-MAX_DRAINED = 256
 MAX_UNTAKEN = 65536
-# A dead worker's connection ends with it, unless it had lent it to another process.
-GONE_SECONDS = 5.0
 
 
 class Dispatcher:
@@ -64,7 +59,6 @@ class Dispatcher:
         routing: Routing = "round_robin",
         request_timeout: float | None = None,
     ) -> None:
-        self._pool = pool
         self._loop = loop
         self._request_timeout = request_timeout
         self._ledger = Ledger(num_workers)
@@ -74,11 +68,11 @@ class Dispatcher:
         )
         self._deadlines = Deadlines(loop, self._ledger, self._on_due)
         self._results = ResultQueue(loop, MAX_UNTAKEN)
+        self._intake = Intake(
+            pool, self._ledger, self._router, self._results, self._outgoing
+        )
         self._callers = Callers(pool, self._ledger, self._results)
-        self._reader: asyncio.Task[None] | None = None
         self._refuse: Callable[[], BusductError] | None = None
-        self._is_taking = False
-        self._num_settling = 0
         self._num_submitted = 0
         self._num_resent = 0
 
@@ -133,7 +127,8 @@ class Dispatcher:
 
     def poll(self) -> Item | None:
         """Take the next result or chunk of a query without a sink; None if none is."""
-        self._look()
+        if not self._results and self._refuse is None:
+            self._intake.look()
         return self._results.poll()
 
     async def recv(self) -> Item | None:
@@ -145,7 +140,8 @@ class Dispatcher:
 
     def drain(self, max_n: int | None = None) -> list[Item]:
         """Take those that are there, up to `max_n`."""
-        self._look()
+        if not self._results and self._refuse is None:
+            self._intake.look()
         return self._results.drain(max_n)
 
     def pause_reading(self) -> None:
@@ -175,8 +171,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to read what workers send; on the loop. Idempotent."""
-        if self._reader is None:
-            self._reader = self._loop.create_task(self._read(), name="dispatcher")
+        self._intake.start(self._loop, self.fail)
 
     def note_ready(self, worker_id: int) -> None:
         """Use a worker, which has nothing of ours yet."""
@@ -198,16 +193,7 @@ class Dispatcher:
             num_started: Asked once all is in: how many queries it had taken up.
             reason: Of its death, for the callers.
         """
-        self._num_settling += 1
-        self._results.make_room()
-        try:
-            async with asyncio.timeout(GONE_SECONDS):
-                await self._pool.wait_worker_gone(worker_id)
-            await self._take_all()
-        except TimeoutError:
-            _log.error("worker %d is dead and its connection is open", worker_id)
-        finally:
-            self._num_settling -= 1
+        await self._intake.take_all_of(worker_id)
         self.lose(worker_id, num_started(), reason)
 
     def lose(self, worker_id: int, num_started: int, reason: str) -> None:
@@ -232,64 +218,10 @@ class Dispatcher:
         What has come can still be taken.
         """
         if self._refuse is None:
-            self._take(self._pool.drain())
+            self._intake.take_rest()
         reason = "the pool was shut down"
         self._end_all(partial(ClosedError, "worker pool"), "shutdown", reason)
-        if self._reader is not None:
-            self._reader.cancel()
-
-    async def _read(self) -> None:
-        try:
-            while await self._pool.wait_readable():
-                self._take(self._pool.drain(MAX_DRAINED))
-                if self._results.is_over_limit and not self._num_settling:
-                    await self._results.wait_room()
-                else:
-                    # There may be more at once: others must get their turn.
-                    await asyncio.sleep(0)
-        except BusductError as error:
-            _log.exception("responses of workers cannot be read")
-            self.fail(str(error))
-
-    def _look(self) -> None:
-        """Take what is there, without waiting for the reader's turn."""
-        # NB: not from within a sink: what came before would be passed on after.
-        if not (self._results or self._refuse or self._is_taking):
-            self._take(self._pool.drain(MAX_DRAINED))
-
-    async def _take_all(self) -> None:
-        while items := self._pool.drain(MAX_DRAINED):
-            self._take(items)
-            if len(items) < MAX_DRAINED:
-                return
-            await asyncio.sleep(0)
-
-    def _take(self, items: Iterable[Item]) -> None:
-        ledger, results = self._ledger, self._results
-        self._is_taking = True
-        # One loop without a call for each: this is what throughput hangs on.
-        for item in items:
-            if type(item) is StreamChunk:
-                entry = ledger.take_chunk(item)
-                if entry is None:
-                    continue
-            else:
-                entry = ledger.take_result(item)  # type: ignore[arg-type]
-                if entry is None:
-                    continue
-                self._router.note_ended(entry.worker_id)
-                if entry.is_ended:
-                    continue
-                entry.is_ended = True
-            if entry.sink is None:
-                results.append(item)
-            else:
-                call_sink(entry.sink, item)
-        self._is_taking = False
-        results.wake()
-        # Whoever answered has room.
-        if self._outgoing.is_holding:
-            self._outgoing.flush()
+        self._intake.close()
 
     def _on_due(self, entries: list[Entry]) -> None:
         for entry in entries:
