@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -266,3 +268,26 @@ def test_page_uses_options_that_there_are(command: str) -> None:
     }
     assert used <= known
     assert used or command == "serve"
+
+
+def test_progress_is_a_line_that_changes_in_a_terminal(url: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "busduct.cli", "load", "--url", url, *SHORT]
+    with subprocess.Popen(
+        [*command, "--rate", "50", "--duration", "2"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "200", "TERM": "xterm"},
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        # The terminal ends with an error once the process has closed it.
+        with suppress(OSError):
+            while piece := os.read(ours, 65536):
+                shown += piece
+        os.close(ours)
+        assert process.wait(20) == 0
+    text = shown.decode()
+    assert len(re.findall(r"[\d.]+ req/s  [\d,]+ tok/s", text)) >= 2
+    # What takes the line back before the next one is written over it.
+    assert "\x1b[2K" in text

@@ -60,12 +60,14 @@ def style(axes: Any, x_label: str, y_label: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def scale_in_ms(axes: Any) -> None:
-    """Make the horizontal axis logarithmic, with numbers that read as such."""
+def scale_in_ms(axes: Any, low: float, high: float) -> None:
+    """Make the horizontal axis logarithmic, with numbers that have room."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axes.set_xlim(low, high)
+    between = (1.0, 2.0, 5.0) if high < low * 1000 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=between, numticks=12))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 

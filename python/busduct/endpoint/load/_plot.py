@@ -20,6 +20,8 @@ _MAX_STEPS = 60
 _FEW_STEPS = 10
 # Of a distribution, what is left of this may fall outside.
 _LOW_PART = 0.02
+# Shorter times between events are of what came in one read.
+_LEAST_MS = 0.01
 
 
 def plot_report(report: LoadReport, path: Path) -> None:
@@ -59,21 +61,20 @@ def _headline(report: LoadReport) -> str:
 def _plot_curves(axes: Any, distributions: dict[str, Distribution | None]) -> None:
     """Draw what part is no longer than how long."""
     style(axes, "ms", "part of all")
-    drawn = False
+    drawn: list[Distribution] = []
     for color, (name, found) in zip(COLORS, distributions.items(), strict=False):
         if found is None:
             continue
-        drawn = True
-        durations = [max(found.min, 1e-3), *(max(ms, 1e-3) for ms, _ in found.curve)]
+        drawn.append(found)
+        durations = [max(ms, _LEAST_MS) for ms in (found.min, *_durations(found))]
         parts = [0.0, *(part for _, part in found.curve)]
         label = f"{name}: p50 {_ms(found.p50)}, p99 {_ms(found.p99)}"
         axes.plot(durations, parts, color=color, label=label, drawstyle="steps-post")
     if not drawn:
         _say_nothing(axes, "no events: not streamed, or none ended well")
         return
-    scale_in_ms(axes)
-    # The first few would make room for themselves alone.
-    axes.set_xlim(left=0.8 * min(map(_low_end, filter(None, distributions.values()))))
+    high = 1.25 * max(_LEAST_MS, *(found.max for found in drawn))
+    scale_in_ms(axes, 0.8 * min(map(_low_end, drawn)), high)
     axes.set_ylim(0, 1.02)
     axes.legend(loc="best", fontsize=8)
 
@@ -117,8 +118,13 @@ def _plot_rates(axes: Any, report: LoadReport) -> None:
         axes.legend(loc="lower right", fontsize=8)
 
 
+def _durations(found: Distribution) -> list[float]:
+    return [ms for ms, _ in found.curve]
+
+
 def _low_end(found: Distribution) -> float:
-    return max(next(ms for ms, part in found.curve if part >= _LOW_PART), 1e-3)
+    """Return where to begin: the first few would make room for themselves alone."""
+    return max(next(ms for ms, part in found.curve if part >= _LOW_PART), _LEAST_MS)
 
 
 def _say_nothing(axes: Any, text: str) -> None:
