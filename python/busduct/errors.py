@@ -263,7 +263,9 @@ class QueryError(BusductError):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        cause = f"{error_type}: {message}" if message else error_type
+        cause = error_type if status is None else f"{error_type} {status}"
+        if message:
+            cause = f"{cause}: {message}"
         super().__init__(f"query {query_id} failed: {cause}")
         self.query_id = query_id
         self.error_type = error_type

@@ -53,7 +53,7 @@ async def test_an_error_is_raised_once_after_the_chunks_before_it() -> None:
     )
     buffer.put(QueryResult(id="q", error=error))
     assert (await anext(stream)).response_chunk == "a"
-    with pytest.raises(QueryError, match="query q failed: http: busy") as caught:
+    with pytest.raises(QueryError, match="query q failed: http 429: busy") as caught:
         await anext(stream)
     assert (caught.value.status, caught.value.retry_after) == (429, 2.0)
     assert await texts(stream) == []
