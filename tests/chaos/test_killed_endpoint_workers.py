@@ -1,0 +1,126 @@
+"""Workers of an endpoint client are killed at random: every query ends once."""
+
+import os
+import random
+import signal
+from collections import Counter
+from types import ModuleType
+
+import pytest
+from tests.endpoint.serving import config_of, query, serving
+
+from busduct.endpoint import HTTPEndpointClient
+from busduct.endpoint.echo import Delay
+from busduct.errors import WaitTimeoutError
+from busduct.messages import QueryResult
+
+NUM_WORKERS = 4
+NUM_CONNECTIONS = 64
+NUM_IN_FLIGHT = 2000
+# Long enough for a worker to start on a machine that does much else.
+PATIENCE = 60.0
+
+
+class Load:
+    """Keeps queries under way, and notes how each ended."""
+
+    def __init__(self, client: HTTPEndpointClient) -> None:
+        self.client = client
+        self.prompts: dict[str, str] = {}
+        self.ends: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+
+    @property
+    def num_under_way(self) -> int:
+        return len(self.prompts) - self.ends.total()
+
+    def fill(self) -> None:
+        while self.num_under_way < NUM_IN_FLIGHT:
+            asked = query(f"question {len(self.prompts)}")
+            self.prompts[asked.id] = asked.data["prompt"]
+            self.client.issue(asked)
+
+    def take(self, timeout: float) -> None:
+        """Take one result, and check that it belongs to its query."""
+        result = self.client.recv_blocking(timeout)
+        assert isinstance(result, QueryResult)
+        self.ends[result.id] += 1
+        if result.error is None:
+            answer = result.get_response_output_string()
+            assert answer == self.prompts[result.id]
+            self.outcomes["answered"] += 1
+        else:
+            self.outcomes[result.error.error_type] += 1
+
+
+def kill_one(client: HTTPEndpointClient, rng: random.Random) -> bool:
+    """Kill a worker, whatever it does; False if none lives."""
+    living = [worker for worker in client.worker_manager.workers if worker.is_alive()]
+    if not living:
+        return False
+    pid = rng.choice(living).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def run(num_kills: int, rng: random.Random) -> tuple[Load, HTTPEndpointClient]:
+    with (
+        serving(ttft=Delay(mean=0.01, distribution="uniform", spread=1.0)) as server,
+        HTTPEndpointClient(
+            config_of(
+                server,
+                num_workers=NUM_WORKERS,
+                max_connections=NUM_CONNECTIONS,
+                max_restarts=1 << 20,
+                restart_window=0.001,
+                routing=rng.choice(["round_robin", "least_loaded"]),
+            )
+        ) as client,
+    ):
+        load = Load(client)
+        num_killed = 0
+        while num_killed < num_kills:
+            load.fill()
+            num_killed += kill_one(client, rng)
+            # Anything from a worker that just began to one that has done much.
+            for _ in range(rng.choice([0, 1, 5, 20, 100])):
+                try:
+                    load.take(0.5)
+                except WaitTimeoutError:
+                    # All are dead or starting, which is the time to kill another.
+                    break
+        while load.num_under_way:
+            load.take(PATIENCE)
+        assert client.poll() is None
+        return load, client
+
+
+def check(load: Load, client: HTTPEndpointClient, num_kills: int) -> None:
+    assert set(load.ends) == set(load.prompts)
+    assert set(load.ends.values()) == {1}
+    assert set(load.outcomes) <= {"answered", "worker_died"}
+    # A worker has started no more than it has connections for.
+    most = num_kills * NUM_CONNECTIONS // NUM_WORKERS
+    assert load.outcomes["worker_died"] <= most
+    assert load.outcomes["answered"] > 0
+    statistics = client.stats()
+    assert statistics.num_in_flight == 0
+    assert statistics.num_completed == load.outcomes["answered"]
+    assert statistics.num_failed == load.outcomes["worker_died"]
+    assert statistics.workers.num_resent > 0
+
+
+@pytest.mark.parametrize(
+    "num_kills",
+    [15, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+def test_every_query_ends_once_under_random_kills(
+    num_kills: int,
+    backend: ModuleType,
+    rng: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend.BACKEND)
+    load, client = run(num_kills, rng)
+    check(load, client, num_kills)
