@@ -139,13 +139,18 @@ async def test_the_end_in_the_callers_loop_may_be_asked_for_by_many_at_once(
 
 
 async def test_cancelling_the_end_does_not_stop_it(echo: EchoServer) -> None:
-    client = await HTTPEndpointClient.create(config_of(echo))
+    client = HTTPEndpointClient(config_of(echo))
+    # While the client's loop is busy, the end has not begun.
+    may_go_on = threading.Event()
+    client.loop.call_soon_threadsafe(may_go_on.wait)
     ending = asyncio.create_task(client.shutdown_async())
     await asyncio.sleep(0)
     ending.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await ending
+        await asyncio.wait_for(ending, 0.5)
+    may_go_on.set()
     await client.shutdown_async()
+    assert client_threads() == set()
 
 
 def test_work_in_the_clients_own_loop_can_end_it(echo: EchoServer) -> None:
@@ -196,6 +201,34 @@ def test_a_loop_that_does_not_run_is_refused(
     loop.close()
     with pytest.raises(LocalProtocolError, match="loop is closed"):
         HTTPEndpointClient(config_of(echo), loop)
+
+
+def test_a_client_whose_loop_stopped_can_end_when_it_runs_again(
+    echo: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_loop_thread, "BEGIN_SECONDS", 0.05)
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(HTTPEndpointClient.create(config_of(echo)))
+    with pytest.raises(LocalProtocolError, match="must be running in its thread"):
+        client.shutdown()
+    loop.run_until_complete(client.shutdown_async())
+    client.shutdown()
+    loop.close()
+
+
+async def test_a_loop_that_is_only_busy_is_waited_for(
+    echo: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_loop_thread, "BEGIN_SECONDS", 0.01)
+    client = HTTPEndpointClient(config_of(echo))
+    may_go_on = threading.Event()
+    client.loop.call_soon_threadsafe(may_go_on.wait)
+    ending = asyncio.create_task(asyncio.to_thread(client.shutdown))
+    await asyncio.sleep(0.1)
+    assert not ending.done()
+    may_go_on.set()
+    await ending
+    assert client_threads() == set()
 
 
 async def test_create_is_for_the_running_loop(echo: EchoServer) -> None:

@@ -97,9 +97,11 @@ async def test_what_the_workers_have_no_room_for_waits_in_order() -> None:
     assert dispatcher.order == ["a", "b"]
     dispatcher.end("b")
     assert dispatcher.order == ["a", "b", "c"]
+    # There is room, and it is not for those that come last.
     dispatcher.room = 10
-    dispatcher.end("a")
     issue(core, "f")
+    assert dispatcher.order == ["a", "b", "c"]
+    dispatcher.end("a")
     assert dispatcher.order == ["a", "b", "c", "d", "e", "f"]
     await core.stop()
     assert ends_of(core) == {"a": None, "b": None} | dict.fromkeys("cdef", "shutdown")

@@ -115,6 +115,7 @@ async def test_what_is_queued_at_the_end_and_posted_after_it_is_rejected() -> No
     thread.start()
     thread.join()
     outbox.close()
+    assert rejected == [1]
     outbox.post(2)
     thread = threading.Thread(target=outbox.post, args=(3,))
     thread.start()

@@ -74,7 +74,7 @@ class ClientCore:
         self.manager = WorkerManager(config, loop)
 
     async def start(self) -> None:
-        """Start the workers, and wait until all are ready.
+        """Start the workers, and wait until all are ready; failing, leave nothing.
 
         Raises:
             WorkerStartError: One ended before it was ready.

@@ -75,11 +75,7 @@ class Lifetime:
         """
         loop = asyncio.get_running_loop()
         core = ClientCore(config, loop)
-        try:
-            await core.start()
-        except BaseException:
-            await core.stop()
-            raise
+        await core.start()
         return cls(core, loop)
 
     @property
@@ -95,7 +91,6 @@ class Lifetime:
         """
         with self._lock:
             if self._end is None:
-                self.core.is_closed = True
                 self._end = Job(self.loop, "client shutdown", self.core.stop)
                 if (thread := self._thread) is not None:
                     self._end.future.add_done_callback(lambda _: thread.stop())
@@ -112,10 +107,14 @@ class Lifetime:
                 return
             msg = "this loop would wait for itself; use await client.shutdown_async()"
             raise LocalProtocolError(msg)
+        job = self.begin_stop()
         try:
-            self.begin_stop().wait()
+            job.wait()
         finally:
-            if self._thread is not None:
+            if job.future.cancelled():
+                # It never began. Whoever runs the loop may ask again.
+                self._end = None
+            elif self._thread is not None and job.future.done():
                 self._thread.join()
 
     async def stop_async(self) -> None:
@@ -124,12 +123,14 @@ class Lifetime:
         Raises:
             LocalProtocolError: The loop is closed already.
         """
-        future = self.begin_stop().future
-        try:
-            await asyncio.shield(asyncio.wrap_future(future))
-        finally:
-            thread = self._thread
-            # NB: the thread cannot wait for itself; it is about to end.
-            if thread is not None and not is_running_in(self.loop):
-                await asyncio.shield(asyncio.wrap_future(thread.finished))
-                thread.join()
+        thread = self._thread
+        ended = asyncio.wrap_future(self.begin_stop().future)
+        awaited = {ended}
+        # NB: the thread cannot wait for itself; it is about to end.
+        if thread is not None and not is_running_in(self.loop):
+            awaited.add(asyncio.wrap_future(thread.finished))
+        # Which cancels none of them if it is cancelled.
+        await asyncio.wait(awaited)
+        if thread is not None and thread.finished.done():
+            thread.join()
+        ended.result()

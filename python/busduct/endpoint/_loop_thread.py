@@ -12,8 +12,8 @@ __all__ = ["Job", "LoopThread", "is_running_in"]
 
 T = TypeVar("T")
 
-# A loop that has not taken up work by then is not running at all.
 BEGIN_SECONDS = 5.0
+GRACE_SECONDS = 0.1
 
 
 class Job(Generic[T]):
@@ -53,13 +53,12 @@ class Job(Generic[T]):
         """Block until it is done; it goes on if this is interrupted.
 
         Raises:
-            LocalProtocolError: The loop does not run.
+            LocalProtocolError: The loop does not run; the work was taken back.
         """
-        if not self._begun.wait(BEGIN_SECONDS) and self.future.cancel():
-            msg = (
-                f"the client's event loop did nothing for {BEGIN_SECONDS} s; "
-                "it must be running in its thread"
-            )
+        # A loop that was only just started may not run yet.
+        has_begun = self._begun.wait(BEGIN_SECONDS)
+        if not has_begun and not self._loop.is_running() and self.future.cancel():
+            msg = "the client's event loop must be running in its thread"
             raise LocalProtocolError(msg)
         return self.future.result()
 
@@ -127,6 +126,9 @@ class LoopThread:
         self._stop = asyncio.Event()
         started.set_result(asyncio.get_running_loop())
         await self._stop.wait()
+        # Those in this loop that asked for the end get to see it.
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=GRACE_SECONDS)
 
 
 def is_running_in(loop: asyncio.AbstractEventLoop) -> bool:
