@@ -37,6 +37,8 @@ def load() -> ModuleType:
 async def ask(task: http_task.Task) -> None:
     http = load()
     loop = asyncio.get_running_loop()
+    # As its worker has it, which needs Python 3.12.
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
     pool = http.ConnectionPool("127.0.0.1", task.port, loop, task.num_connections)
     template = http.HttpRequestTemplate.from_url(
         "127.0.0.1", task.port, "/v1/chat/completions"

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
-from tests.endpoint.http_server import serving, until
+from tests.endpoint.http_server import STREAM_HEAD, Peer, serving, until
 from tests.endpoint.worker_faces import ask, say_hello, texts
 
 from busduct.endpoint import HTTPClientConfig
@@ -90,3 +92,67 @@ async def test_queries_of_a_killed_worker_end_exactly_once() -> None:
             assert errors <= {"worker_died"}
         finally:
             await manager.shutdown()
+
+
+async def test_query_that_the_endpoint_stalls_ends_at_its_timeout() -> None:
+    async def script(peer: Peer) -> None:
+        if peer.index:
+            await say_hello(peer)
+        await peer.request()
+        await peer.write(STREAM_HEAD)
+        await peer.gone()
+
+    async with serving(script) as server:
+        config = config_of(server.url, max_connections=1)
+        manager = WorkerManager(config, asyncio.get_running_loop())
+        await manager.initialize()
+        try:
+            query = Query(id="a", data={"prompt": "x", "stream": True}, timeout=0.3)
+            (result,) = await answers(manager, query)
+            assert result.error is not None
+            assert result.error.error_type == "timeout"
+            # Its connection is closed, which makes room for another.
+            await until(lambda: server.num_open == 0)
+            (result,) = await answers(manager, ask("b"))
+            assert (result.error, texts(result)) == (None, "hello")
+        finally:
+            await manager.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("disabled", "False (700, 10, 10)"),
+        ("relaxed", "True (50000, 20, 100)"),
+        ("system", "True (700, 10, 10)"),
+    ],
+)
+def test_garbage_is_collected_as_configured(mode: str, expected: str) -> None:
+    program = (
+        "import gc; gc.set_threshold(700, 10, 10)\n"
+        "from busduct.endpoint._worker import _set_gc\n"
+        f"_set_gc({mode!r})\n"
+        "print(gc.isenabled(), gc.get_threshold())\n"
+        "assert gc.get_freeze_count() > 1000"
+    )
+    assert run(program).stdout.strip() == expected
+
+
+def test_missing_extra_is_named() -> None:
+    program = (
+        "import sys; sys.modules['httptools'] = None; import busduct.endpoint._worker"
+    )
+    found = run(program)
+    assert found.returncode == 1
+    assert "ImportError" in found.stderr
+    assert "pip install 'busduct[endpoint]'" in found.stderr
+
+
+def run(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -152,6 +152,7 @@ async def test_error_of_which_the_body_is_cut_is_still_that_error() -> None:
 
 ENDINGS = {
     "half an event": (b'data: {"choices"', True, "truncated"),
+    "half an event, reset": (b'data: {"choices"', True, "truncated"),
     "half an event, whole body": (b'data: {"choices"', False, "truncated"),
     "no last event": (b"", True, "truncated"),
     "event is no JSON": (b"data: {]\n\n", False, "malformed"),
@@ -181,6 +182,8 @@ async def test_broken_stream_ends_with_an_error_and_what_came(
         if not is_cut:
             await peer.write(chunk(b""))
             await say_hello(peer)
+        elif "reset" in name:
+            peer.reset()
 
     async with (
         serving(script) as server,
