@@ -94,8 +94,8 @@ def test_dataset(url: str, tmp_path: Path) -> None:
 def test_progress_is_plain_lines_in_a_log(url: str) -> None:
     found = load(url, "--rate", "50", "--duration", "6")
     lines = found.stderr.splitlines()
-    assert len(lines) == 1
-    assert re.match(r" +5\.\d s  [\d.]+ req/s  .* in flight  .*TTFT p50", lines[0])
+    assert lines
+    assert re.match(r" +\d\.\d s  [\d.]+ req/s  .* in flight  .*TTFT p50", lines[0])
 
 
 def test_all_failed_is_a_failure() -> None:

@@ -18,6 +18,8 @@ _NAMES = {
     "connections": "connections",
     "input_length": "words per prompt",
 }
+# Narrow enough that all columns have room in eighty.
+_HEADINGS = {"workers": "workers", "connections": "conns", "input_length": "words"}
 
 
 def show_point(point: "SweepPoint") -> None:
@@ -40,13 +42,15 @@ def show_sweep(report: "SweepReport", *, to_stderr: bool) -> None:
         for name in _NAMES
         if any(getattr(point, name) is not None for point in report.points)
     ]
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in (
-        *(_NAMES[name] for name in varied),
-        *("req/s", "tokens/s", "failed", "TTFT p50", "TTFT p99"),
-        *("latency p50", "latency p99"),
+    has_ttft = any(point.report.ttft is not None for point in report.points)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in (
+        *(_HEADINGS[name] for name in varied),
+        *("req/s", "tokens/s", "failed"),
+        *(("TTFT p50", "p99") if has_ttft else ()),
+        *("e2e p50", "p99"),
     ):
-        table.add_column(name, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for point in report.points:
         found = point.report
         table.add_row(
@@ -54,11 +58,11 @@ def show_sweep(report: "SweepReport", *, to_stderr: bool) -> None:
             f"{found.throughput.requests:,.1f}",
             f"{found.throughput.output_tokens:,.0f}",
             f"{found.requests.failed:,}",
-            *_middle_and_end(found.ttft),
+            *(_middle_and_end(found.ttft) if has_ttft else ()),
             *_middle_and_end(found.latency),
         )
     console.print(table)
-    console.print("latencies in milliseconds", style="dim")
+    console.print("TTFT and end to end in milliseconds", style="dim")
     if report.interrupted:
         console.print("ended early: this is what was measured until then")
 

