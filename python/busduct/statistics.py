@@ -15,6 +15,7 @@ __all__ = [
     "RankStatistics",
     "SocketStatistics",
     "SubscriberStatistics",
+    "WorkerStatistics",
 ]
 
 
@@ -322,6 +323,25 @@ class DispatcherStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatistics:
+    """One worker process of an `HTTPEndpointClient`.
+
+    Attributes:
+        worker_id: Which.
+        pid: Of its process, as of the last restart; None before the first start.
+        is_ready: Whether it gets queries.
+        num_restarts: How often it died and was started again.
+        num_results: Queries that it ended, with an answer or with an error.
+    """
+
+    worker_id: int
+    pid: int | None
+    is_ready: bool
+    num_restarts: int
+    num_results: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointClientStatistics:
     """Counters of one `HTTPEndpointClient` since it was made, and how it stands.
 
@@ -333,7 +353,11 @@ class EndpointClientStatistics:
         num_in_flight: Those that did not end yet.
         num_untaken: Results and chunks that wait to be taken.
         num_dropped: Queries issued after the client was shut down, and so to nobody.
-        workers: What was done by way of the worker processes.
+        num_resent: Queries that another worker got because one died before it started
+            them; one counts once for each time.
+        num_late: Responses of workers to queries that had ended.
+        num_restarts: Of all workers together.
+        workers: Each of them, by its id.
     """
 
     num_issued: int
@@ -343,4 +367,7 @@ class EndpointClientStatistics:
     num_in_flight: int
     num_untaken: int
     num_dropped: int
-    workers: DispatcherStatistics
+    num_resent: int
+    num_late: int
+    num_restarts: int
+    workers: tuple[WorkerStatistics, ...]

@@ -225,7 +225,7 @@ async def test_cancelling_a_request_closes_its_connection(silent: EchoServer) ->
             await task
         await until(lambda: silent.num_connections == 0)
         assert client.stats().failures == {"cancelled": 1}
-        await until(lambda: client.stats().workers.num_late == 1)
+        await until(lambda: client.stats().num_late == 1)
 
 
 async def test_leaving_a_stream_closes_its_connection(stalled: EchoServer) -> None:
@@ -362,7 +362,7 @@ def test_every_query_of_a_killed_worker_ends_once() -> None:
         assert {error_of(result) for result in failed} <= {"worker_died"}
         assert len(failed) <= 4
         statistics = client.stats()
-        assert statistics.workers.num_resent > 0
+        assert statistics.num_resent > 0
         assert statistics.num_failed == len(failed)
 
 
@@ -383,8 +383,15 @@ async def test_the_counters_tell_what_became_of_the_queries(
         assert statistics.num_failed == 2
         assert statistics.failures == {"timeout": 1, "cancelled": 1}
         assert statistics.num_untaken == 3
-        assert statistics.num_dropped == 0
-        assert statistics.workers.ready_workers == (0,)
+        assert (statistics.num_dropped, statistics.num_resent) == (0, 0)
+        (worker,) = statistics.workers
+        assert (worker.worker_id, worker.is_ready) == (0, True)
+        assert worker.pid == client.worker_manager.worker_pids[0]
+        # Those that were given up ended before the worker was asked.
+        assert worker.num_results == 2
+        os.kill(client.worker_manager.worker_pids[0], signal.SIGKILL)
+        await until(lambda: client.stats().num_restarts == 1)
+        assert client.stats().workers[0].num_restarts == 1
 
 
 def test_many_threads_issue_and_take_at_once(echo: EchoServer) -> None:

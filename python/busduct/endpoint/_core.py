@@ -15,7 +15,7 @@ from busduct.endpoint._waking import Waker
 from busduct.endpoint.config import HTTPClientConfig, load_class
 from busduct.errors import ConfigError, EngineDeadError, FullError, LocalProtocolError
 from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
-from busduct.statistics import EndpointClientStatistics
+from busduct.statistics import EndpointClientStatistics, WorkerStatistics
 from busduct.workers import WorkerManager
 
 __all__ = ["ClientCore", "Put"]
@@ -70,6 +70,7 @@ class ClientCore:
         self._is_releasing = False
         self._num_completed = 0
         self._failures: Counter[str] = Counter()
+        self._num_results = [0] * config.num_workers
         self._drop_lock = threading.Lock()
         self.manager = WorkerManager(config, loop)
 
@@ -139,7 +140,17 @@ class ClientCore:
 
     def stats(self) -> EndpointClientStatistics:
         """Return the counters; from any thread."""
-        workers = self.manager.dispatcher.stats()
+        dispatched = self.manager.dispatcher.stats()
+        workers = tuple(
+            WorkerStatistics(
+                worker_id=worker.worker_id,
+                pid=worker.pid,
+                is_ready=worker.worker_id in dispatched.ready_workers,
+                num_restarts=worker.num_restarts,
+                num_results=self._num_results[worker.worker_id],
+            )
+            for worker in self.manager.workers
+        )
         num_failed = self._failures.total()
         num_in_flight = len(self._under_way)
         return EndpointClientStatistics(
@@ -150,6 +161,9 @@ class ClientCore:
             num_in_flight=num_in_flight,
             num_untaken=len(self.results),
             num_dropped=self.num_dropped,
+            num_resent=dispatched.num_resent,
+            num_late=dispatched.num_late,
+            num_restarts=sum(worker.num_restarts for worker in workers),
             workers=workers,
         )
 
@@ -195,6 +209,10 @@ class ClientCore:
             self._num_completed += 1
         else:
             self._failures[result.error.error_type] += 1
+        worker_id = result.metadata.get("worker_id")
+        # NB: a worker may be somebody else's program.
+        if type(worker_id) is int and 0 <= worker_id < len(self._num_results):
+            self._num_results[worker_id] += 1
         put(result)
         if self._held:
             self._release()
