@@ -76,6 +76,7 @@ CASES = (
             ONE_PROCESS_SIZES,
             kind,
             peers=PEERS,
+            figures=("rate", "cpu_us"),
         )
         for kind in KINDS
     ),
@@ -106,6 +107,7 @@ CASES = (
 )
 FIGURES = {
     "rate": ("", "msg/s", True),
+    "cpu_us": (", processor time of all threads", "us/msg", False),
     "p50_us": (", p50 in us", "us", False),
     "p99_us": (", p99 in us", "us", False),
     "percent": ("", "% of a core", False),
