@@ -75,8 +75,18 @@ class MessageReceiver(Scope, Generic[T]):
                     return self._decode(self._pop())
                 except MALFORMED as error:
                     self._note(error)
-            if not await self._fill():
+            if self._num_bursts >= MAX_BURSTS:
+                self._num_bursts = 0
+                await asyncio.sleep(0)
+            self._num_waiting += 1
+            try:
+                await self._socket.wait_readable()
+            except ClosedError:
                 return None
+            finally:
+                self._num_waiting -= 1
+            self._num_bursts += 1
+            self._take()
 
     def poll(self) -> T | None:
         """Take the next message; None if there is none, or once closed."""
@@ -125,19 +135,6 @@ class MessageReceiver(Scope, Generic[T]):
         """Close the socket; what was received and not taken is gone. Idempotent."""
         self._socket.close()
         self._taken.clear()
-
-    async def _fill(self) -> bool:
-        """Wait for a burst and take it; tell whether more may come."""
-        if self._num_bursts >= MAX_BURSTS:
-            self._num_bursts = 0
-            await asyncio.sleep(0)
-        if not self._socket.readable:
-            self._num_bursts = 0
-        if not await self.wait_readable():
-            return False
-        self._num_bursts += 1
-        self._take()
-        return True
 
     def _take(self) -> bool:
         """Take a burst from the socket; tell whether anything came."""
