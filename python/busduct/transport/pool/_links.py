@@ -32,6 +32,8 @@ class Links:
         Raises:
             ClosedError: The socket is closed.
         """
+        if self._socket.closed:
+            raise ClosedError("pool")
         # What a peer said before it died may lie in the kernel, of a connection that
         # has yet to be told from a stranger's.
         self._context.run_once(0)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from busduct.errors import LocalProtocolError, WorkersNotReadyError
+from busduct.errors import ClosedError, LocalProtocolError, WorkersNotReadyError
 from busduct.transport.pool._readiness import WorkerReadiness
 from busduct.transport.pool._shared_wait import SharedWait
 
@@ -37,7 +37,7 @@ class ReadyChannel:
             ClosedError: The socket is closed.
             WorkersNotReadyError: They are not ready in time.
         """
-        self.refresh()
+        self._require_open()
         try:
             async with asyncio.timeout(timeout):
                 await self._news.until(lambda: self.readiness.is_complete)
@@ -55,13 +55,18 @@ class ReadyChannel:
         Raises:
             ClosedError: The socket is closed.
         """
-        self.refresh()
+        self._require_open()
         await self._news.until(holds)
 
     def refresh(self) -> None:
         """Take in what has come, unless somebody is about to."""
         if not self._news.is_led and not self._socket.closed:
             self._drain()
+
+    def _require_open(self) -> None:
+        if self._socket.closed:
+            raise ClosedError("pool")
+        self.refresh()
 
     async def _take_news(self) -> None:
         await self._socket.wait_readable()

@@ -93,10 +93,14 @@ class SocketWorkerPool(MessageReceiver[Response]):
             OSError: What the system refuses.
         """
         require_at_least(1, num_workers=num_workers)
-        if asyncio._get_running_loop() not in {None, loop}:
-            msg = "the pool is for another loop than the one that is running"
+        running = asyncio._get_running_loop()
+        if running is not loop and (running is not None or loop.is_running()):
+            msg = "the pool is for another loop than the one that runs in this thread"
             raise LocalProtocolError(msg)
-        return cls(num_workers, with_overrides(cls.config_type, config, overrides))
+        pool = cls(num_workers, with_overrides(cls.config_type, config, overrides))
+        if running is None:
+            loop.call_soon(pool._attach)
+        return pool
 
     @property
     def worker_connector(self) -> WorkerConnector:
@@ -250,6 +254,12 @@ class SocketWorkerPool(MessageReceiver[Response]):
     def _endpoint(self, name: str) -> str:
         """Return the endpoint of a socket."""
         raise NotImplementedError
+
+    def _attach(self) -> None:
+        """Have the running loop watch the context, which any bind does."""
+        if not self._is_closed:
+            with self._context.socket(self._backend.PAIR) as socket:
+                socket.bind("inproc://loop")
 
     def _listen(self) -> "Socket":
         options = self._config.receiving_options()
