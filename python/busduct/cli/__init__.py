@@ -1,4 +1,4 @@
-"""The command line: ``busduct serve``, ``busduct generate`` (extra ``cli``)."""
+"""The command line: ``busduct serve``, ``busduct load`` and others (extra ``cli``)."""
 
 from busduct.cli._main import main
 

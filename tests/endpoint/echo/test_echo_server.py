@@ -1,8 +1,6 @@
 """The echo server, asked over sockets."""
 
 import asyncio
-import os
-import signal
 import ssl
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ from busduct.errors import (
     AuthError,
     ClosedError,
     ConfigError,
-    WorkerDiedError,
 )
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -224,12 +221,22 @@ async def test_close_cuts_connections_off(any_loop: str, mode: Any) -> None:
         writer.write(request(CHAT))
         await read_answer(reader)
         assert echo.num_connections == 1
-        await echo.close()
+        await echo.aclose()
         assert echo.num_connections == 0
         assert await reader.read() == b""
     with pytest.raises(ClosedError):
         _ = echo.url
-    await echo.close()
+    await echo.aclose()
+
+
+async def test_server_that_nobody_closed_warns() -> None:
+    echo = server("max")
+    await echo.start()
+    serving = echo._serving
+    with pytest.warns(ResourceWarning, match="unclosed .*EchoServer"):
+        del echo
+    assert serving is not None
+    await serving.close()
 
 
 async def test_tls(any_loop: str, mode: Any, tmp_path: Path) -> None:
@@ -274,23 +281,3 @@ async def test_other_machines_need_a_word() -> None:
 async def test_host_without_address_is_told() -> None:
     with pytest.raises(ConfigError, match=r"host 'no\.such\.invalid' has no address"):
         await server("max", host="no.such.invalid").start()
-
-
-async def test_processes_share_the_port(any_loop: str, mode: Any) -> None:
-    async with server(mode, num_processes=2) as echo:
-        assert len(set(echo.pids)) == 2
-        for _ in range(20):
-            assert (await ask(echo.port, CHAT)).status == 200
-    for pid in echo.pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-
-async def test_death_of_a_process_is_told() -> None:
-    async with server("max", num_processes=2) as echo:
-        os.kill(echo.pids[1], signal.SIGKILL)
-        with pytest.raises(WorkerDiedError, match=r"echo-server-1 died.*-9"):
-            await echo.wait_died()
-        # The kernel gives new connections to the other alone.
-        for _ in range(20):
-            assert (await ask(echo.port, CHAT)).status == 200

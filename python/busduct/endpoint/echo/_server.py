@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
+import warnings
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from busduct._processes import ChildProcess
+from busduct._scopes import AsyncScope
 from busduct.endpoint.echo._child_settings import ChildSettings
 from busduct.endpoint.echo._config import EchoConfig
 from busduct.endpoint.echo._listeners import open_listeners, tls_context
@@ -18,11 +19,12 @@ from busduct.errors import ClosedError, WorkerDiedError, WorkerStartError
 
 __all__ = ["EchoServer"]
 
+_CHILD = ["-m", "busduct.endpoint.echo._child"]
 _START_TIMEOUT = 30.0
 _STOP_GRACE = 5.0
 
 
-class EchoServer:
+class EchoServer(AsyncScope):
     """A server that answers like an inference endpoint, and costs as little as can be.
 
     It serves OpenAI's ``/v1/chat/completions`` and ``/v1/completions`` and SGLang's
@@ -102,7 +104,7 @@ class EchoServer:
         except BaseException:
             for listener in listeners:
                 listener.close()
-            await self.close()
+            await self.aclose()
             raise
 
     async def wait_died(self) -> None:
@@ -118,8 +120,8 @@ class EchoServer:
         index = next(index for index, future in enumerate(exits) if future in done)
         raise WorkerDiedError(self._processes[index].name, exits[index].result())
 
-    async def close(self) -> None:
-        """Stop at once, whatever is under way; may be called again."""
+    async def aclose(self) -> None:
+        """Stop at once, whatever is under way. Idempotent."""
         self._address = None
         serving, self._serving = self._serving, None
         processes, self._processes = self._processes, []
@@ -133,14 +135,9 @@ class EchoServer:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
-        await self.close()
+    def __del__(self) -> None:
+        if getattr(self, "_address", None) is not None:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, 2, source=self)
 
     async def _start_processes(self, listeners: Sequence[socket.socket]) -> None:
         read_end, write_end = os.pipe()
@@ -169,7 +166,7 @@ class EchoServer:
         )
         return ChildProcess(
             f"echo-server-{number}",
-            ["-m", "busduct.endpoint.echo._child"],
+            _CHILD,
             msgspec.json.encode(settings),
             {},
             pass_fds=(listener.fileno(), ready_fd),

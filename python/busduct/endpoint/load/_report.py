@@ -184,29 +184,15 @@ def make_report(
     # A run that was interrupted lasted until then; any other until its last end.
     last_ns = end_ns if interrupted else measured.last_ended_ns
     seconds = max(last_ns - measured.start_ns, 1) / _NANOSECONDS
-    sending = max(measured.last_sent_ns - measured.start_ns, 1) / _NANOSECONDS
     return LoadReport(
         version=__version__,
         started_at=datetime.fromtimestamp(started_at, UTC).isoformat("T", "seconds"),
         settings=_settings(config),
         interrupted=interrupted,
         seconds=seconds,
-        requests=RequestCounts(
-            issued=measured.num_issued,
-            completed=measured.num_completed,
-            failed=measured.num_failed,
-            unfinished=measured.num_in_flight,
-            errors=dict(measured.errors.most_common()),
-            error_texts=measured.error_texts,
-        ),
+        requests=_requests(measured),
         tokens=_tokens(measured),
-        throughput=Throughput(
-            # All at once is no rate.
-            offered_requests=measured.num_issued / max(sending, 1e-3),
-            requests=measured.num_completed / seconds,
-            output_tokens=measured.num_output_tokens / seconds,
-            events=measured.num_chunks / seconds,
-        ),
+        throughput=_throughput(measured, seconds),
         latency=measured.latency.distribution(),
         ttft=measured.ttft.distribution(),
         tpot=measured.tpot.distribution(),
@@ -238,6 +224,28 @@ def _settings(config: LoadConfig) -> LoadSettings:
         stream=config.stream,
         timeout=config.timeout,
         seed=config.seed,
+    )
+
+
+def _requests(measured: Measurements) -> RequestCounts:
+    return RequestCounts(
+        issued=measured.num_issued,
+        completed=measured.num_completed,
+        failed=measured.num_failed,
+        unfinished=measured.num_in_flight,
+        errors=dict(measured.errors.most_common()),
+        error_texts=measured.error_texts,
+    )
+
+
+def _throughput(measured: Measurements, seconds: float) -> Throughput:
+    sending = (measured.last_sent_ns - measured.start_ns) / _NANOSECONDS
+    return Throughput(
+        # All at once is no rate.
+        offered_requests=measured.num_issued / max(sending, 1e-3),
+        requests=measured.num_completed / seconds,
+        output_tokens=measured.num_output_tokens / seconds,
+        events=measured.num_chunks / seconds,
     )
 
 
