@@ -218,6 +218,17 @@ async def test_when_the_budget_is_used_up_the_others_go_on(
         assert {each.metadata["worker_id"] for each in results.values()} == {1}
 
 
+async def test_each_worker_has_restarts_of_its_own(
+    pool_backend: str, no_leaks: None
+) -> None:
+    async with running(num_workers=4, max_restarts=1) as manager:
+        kill(manager, 0, 1, 2, 3)
+        workers = manager.workers
+        await until(lambda: all(worker.num_restarts for worker in workers))
+        ready = manager.dispatcher.stats
+        await until(lambda: len(ready().ready_workers) == 4)
+
+
 async def test_when_no_worker_is_left_everything_ends(
     pool_backend: str, any_loop: str, no_leaks: None
 ) -> None:

@@ -82,8 +82,8 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         worker_force_kill_timeout: Seconds that they get to be gone once killed.
         worker_gc_mode: Collection of cyclic garbage in workers: ``disabled``,
             ``relaxed`` (rarely) or ``system``.
-        max_restarts: Workers that may be restarted within `restart_window`; one more,
-            and there is an end of it.
+        max_restarts: How often a worker may be restarted within `restart_window`; if
+            it dies once more, it stays dead.
         restart_window: Seconds.
         log_level: Of the workers.
         adapter: A class, or ``"module:Class"``, that encodes queries and decodes

@@ -49,7 +49,7 @@ class WorkerSettings(Protocol):
 
     @property
     def max_restarts(self) -> int:
-        """Restarts of all workers together within `restart_window`."""
+        """Restarts of one worker within `restart_window`."""
         ...
 
     @property

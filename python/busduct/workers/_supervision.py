@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from busduct._processes import RestartBudget
@@ -26,7 +26,7 @@ class Supervision(AsyncScope):
         pool: Their transport.
         dispatcher: Is told what becomes of them.
         board: Tells what a dead one had started.
-        budget: Of restarts, for all together.
+        new_budget: Makes that of the restarts of one worker.
         start_timeout: Seconds until a restarted one must be ready.
     """
 
@@ -37,14 +37,14 @@ class Supervision(AsyncScope):
         dispatcher: Dispatcher,
         board: StartBoard,
         *,
-        budget: RestartBudget,
+        new_budget: Callable[[], RestartBudget],
         start_timeout: float,
     ) -> None:
         self._workers = workers
         self._pool = pool
         self._dispatcher = dispatcher
         self._board = board
-        self._budget = budget
+        self._new_budget = new_budget
         self._start_timeout = start_timeout
         self._clock = asyncio.get_running_loop().time
         self._tasks = [
@@ -59,11 +59,12 @@ class Supervision(AsyncScope):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _watch(self, worker: Worker) -> None:
+        budget = self._new_budget()
         try:
             while True:
                 await asyncio.shield(worker.exited)
                 reason = await self._settle(worker)
-                if not await self._restart(worker):
+                if not await self._restart(worker, budget):
                     break
         except Exception as error:
             _log.exception("%s cannot be watched any more", worker.name)
@@ -85,9 +86,9 @@ class Supervision(AsyncScope):
         self._renew(worker_id)
         return reason
 
-    async def _restart(self, worker: Worker) -> bool:
+    async def _restart(self, worker: Worker, budget: RestartBudget) -> bool:
         """Start a worker again; return whether the budget allowed it."""
-        while (delay := self._budget.take(self._clock())) is not None:
+        while (delay := budget.take(self._clock())) is not None:
             await asyncio.sleep(delay)
             try:
                 await self._start(worker)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -109,7 +110,9 @@ class WorkerManager(AsyncScope):
             self.pool_transport,
             self.dispatcher,
             self._board,
-            budget=RestartBudget(config.max_restarts, config.restart_window),
+            new_budget=partial(
+                RestartBudget, config.max_restarts, config.restart_window
+            ),
             start_timeout=config.worker_initialization_timeout,
         )
 
