@@ -32,16 +32,20 @@ class Links:
         Raises:
             ClosedError: The socket is closed.
         """
-        if self._socket.closed:
-            raise ClosedError("pool")
-        # What a peer said before it died may lie in the kernel, of a connection that
-        # has yet to be told from a stranger's.
-        self._context.run_once(0)
-        await self._news.until(lambda: endpoint not in self.endpoints())
+        if not self._socket.closed:
+            # What a peer said before it died may lie in the kernel, of a connection
+            # that has yet to be told from a stranger's.
+            self._context.run_once(0)
+        await self._news.until(lambda: self._has_ended(endpoint))
 
     def endpoints(self) -> set[str]:
         """Return those through which connections are up."""
         return {peer.endpoint for peer in self._socket.peers()}
+
+    def _has_ended(self, endpoint: str) -> bool:
+        if self._socket.closed:
+            raise ClosedError("pool")
+        return endpoint not in self.endpoints()
 
     async def _take_news(self) -> None:
         try:

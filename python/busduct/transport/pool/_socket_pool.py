@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import msgspec
 
 from busduct._backend import load_backend
-from busduct.errors import FullError, LocalProtocolError
+from busduct.errors import ClosedError, FullError, LocalProtocolError
 from busduct.messages import Query
 from busduct.statistics import PoolStatistics
 from busduct.transport._ranges import require_at_least
@@ -101,6 +101,11 @@ class SocketWorkerPool(MessageReceiver[Response]):
         if running is None:
             loop.call_soon(pool._attach)
         return pool
+
+    @property
+    def config(self) -> TransportConfig:
+        """What it was created with."""
+        return self._config
 
     @property
     def worker_connector(self) -> WorkerConnector:
@@ -199,6 +204,8 @@ class SocketWorkerPool(MessageReceiver[Response]):
             OSError: What the system refuses.
         """
         old = self._requests[worker_id]
+        if self._is_closed:
+            raise ClosedError("pool")
         before = old.statistics()
         old.close(linger=0)
         self._num_dropped_queries += before.num_send_queued
