@@ -74,9 +74,9 @@ async def test_pyzmq_is_the_pool_of_our_worker(ipc_dir: Path) -> None:
         said = json.loads((await pool.communicate())[0])
     expected: list[object] = [0]
     for name in "abc":
-        output_array = ["TextModelOutput", ["a", "b"], "r"]
+        output_array = ["TextModelOutput", ["a", "b"], "r", None]
         expected += [
-            ["stream_chunk", name, "x"],
+            ["stream_chunk", name, "x", {}],
             ["query_result", name, output_array, {}, None, 5],
         ]
     assert said == expected
