@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from busduct.endpoint import HTTPClientConfig
-from busduct.endpoint import _ports as ports
+from busduct.endpoint import _capacity as capacity
 from busduct.endpoint import config as config_module
 from busduct.endpoint.config import load_class
 from busduct.errors import ConfigError
@@ -26,7 +26,7 @@ def make(*urls: str, **settings: Any) -> HTTPClientConfig:
 def hundred_ports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "ip_local_port_range"
     path.write_text("1000\t1099\n")
-    monkeypatch.setattr(ports, "PORT_RANGE", path)
+    monkeypatch.setattr(capacity, "PORT_RANGE", path)
 
 
 class Adapter:
@@ -106,7 +106,7 @@ def test_without_urls_nothing_is_resolved() -> None:
 def test_workers_are_counted_by_cpus_and_urls(
     num_cpus: int, num_urls: int, num_workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_module, "_num_cpus", lambda: num_cpus)
+    monkeypatch.setattr(config_module, "num_cpus", lambda: num_cpus)
     urls = [f"http://h:{port}" for port in range(1, num_urls + 1)]
     assert make(*urls).num_workers == num_workers
 
@@ -114,7 +114,7 @@ def test_workers_are_counted_by_cpus_and_urls(
 def test_a_containers_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     for quota, num_workers in ((6.5, 5), (0.5, 2), (math.inf, 15)):
-        monkeypatch.setattr(config_module, "cpu_quota", lambda q=quota: q)
+        monkeypatch.setattr(capacity, "cpu_quota", lambda q=quota: q)
         assert make().num_workers == num_workers
 
 
@@ -170,7 +170,7 @@ def test_each_worker_needs_a_connection() -> None:
 def test_a_system_that_does_not_tell_its_ports_has_the_standard_ones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ports, "PORT_RANGE", tmp_path / "missing")
+    monkeypatch.setattr(capacity, "PORT_RANGE", tmp_path / "missing")
     assert make(num_workers=1).max_connections == 65535 - 49152 + 1
 
 
@@ -203,6 +203,10 @@ def test_each_api_has_its_adapter_and_accumulator(given: Any) -> None:
     assert type(config.api_type) is str
     assert config.adapter == "busduct.endpoint.adapters:SGLangGenerateAdapter"
     assert config.accumulator == "busduct.endpoint.accumulators:SGLangSSEAccumulator"
+
+
+def test_a_log_level_may_be_spelled_in_lower_case() -> None:
+    assert make(log_level="debug").log_level == "DEBUG"
 
 
 def test_an_api_may_be_spelled_with_a_dash() -> None:

@@ -14,6 +14,7 @@ from busduct._scopes import AsyncScope, Scope
 from busduct.endpoint._lifetime import Lifetime
 from busduct.endpoint._loop_thread import is_running_in
 from busduct.endpoint._query_errors import error_of
+from busduct.endpoint._reply import Reply
 from busduct.endpoint._stream import ChunkBuffer, QueryStream
 from busduct.endpoint.config import HTTPClientConfig
 from busduct.errors import (
@@ -81,7 +82,7 @@ class HTTPEndpointClient(Scope, AsyncScope):
         Raises:
             ConfigError: No URL, or an adapter that cannot be imported.
             WorkerStartError: A worker ended before it was ready.
-        WaitTimeoutError: One was not ready in time.
+            WaitTimeoutError: One was not ready in time.
             LocalProtocolError: Another loop than the running one.
         """
         if loop is not None and not is_running_in(loop):
@@ -212,24 +213,16 @@ class HTTPEndpointClient(Scope, AsyncScope):
             ForkedError: The client belongs to the parent process.
         """
         self._check_open()
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        results: list[QueryResult] = []
-        wake = self._core.waker.wake
-
-        def put(item: StreamChunk | QueryResult) -> None:
-            if isinstance(item, QueryResult):
-                results.append(item)
-                wake(ended)
-
-        self._core.submit(query, put)
+        reply = Reply(self._core.waker)
+        self._core.submit(query, reply.put)
         try:
-            await ended
+            result = await reply.wait()
         except asyncio.CancelledError:
             self._core.cancel(query.id)
             raise
-        if raise_on_error and results[0].error is not None:
-            raise error_of(results[0])
-        return results[0]
+        if raise_on_error and result.error is not None:
+            raise error_of(result)
+        return result
 
     def stream(self, query: Query) -> QueryStream:
         """Send a query, streamed; return its chunks, which end with its `result`.

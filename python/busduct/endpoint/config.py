@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from busduct.endpoint._capacity import num_cpus, num_ephemeral_ports, port_budget
 from busduct.endpoint._checks import check_values, class_path, text_tuple
-from busduct.endpoint._ports import num_ephemeral_ports, port_budget
 from busduct.endpoint._urls import ApiType, resolve_url
 from busduct.errors import ConfigError
 from busduct.transport.pool import (
@@ -16,7 +16,7 @@ from busduct.transport.pool import (
     TransportConfig,
     ZMQTransportConfig,
 )
-from busduct.workers import AffinityPlan, cpu_quota
+from busduct.workers import AffinityPlan
 
 __all__ = ["HTTPClientConfig", "load_class"]
 
@@ -139,6 +139,8 @@ class HTTPClientConfig(msgspec.Struct, frozen=True, kw_only=True):
             values["api_type"] = self.api_type.replace("-", "_")
         if isinstance(self.ca_file, os.PathLike):
             values["ca_file"] = os.fspath(self.ca_file)
+        if isinstance(self.log_level, str):
+            values["log_level"] = self.log_level.upper()
         check_values(values)
         _check_types(self.transport, self.cpu_affinity)
         api_type = values["api_type"]
@@ -252,7 +254,7 @@ def _resolve_workers(values: dict[str, Any]) -> None:
     num_workers = values["num_workers"]
     if num_workers == -1:
         least, most = AUTO_WORKERS
-        wanted = min(max(least, _num_cpus() - 1), most)
+        wanted = min(max(least, num_cpus() - 1), most)
         values["num_workers"] = -(-wanted // num_urls) * num_urls
     elif num_workers % num_urls:
         msg = (
@@ -289,12 +291,3 @@ def _resolve_connections(values: dict[str, Any]) -> None:
     values["warmup_connections"] = min(values["warmup_connections"], total)
     if values["min_required_connections"] == -1:
         values["min_required_connections"] = values["warmup_connections"]
-
-
-def _num_cpus() -> int:
-    """Return how many CPUs this process gets, a container's quota regarded."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
-    return int(min(allowed, max(cpu_quota(), 1)))
