@@ -60,7 +60,7 @@ async def test_nonsense_first_in_the_queue_is_dropped_and_the_rest_arrives(
 async def test_worker_drops_nonsense_and_goes_on(new_pool: NewPool) -> None:
     pool = new_pool()
     for payload in (b"\xc1", b"", msgspec.msgpack.encode({"a": 1})):
-        pool._requests[0].send_nowait(payload)
+        pool._requests.by_worker[0].send_nowait(payload)
     pool.send(0, query("a"))
     async with pool.worker_connector.connect(0) as (receiver, _):
         assert await taken(receiver, 1) == ["a"]

@@ -442,6 +442,7 @@ class TestCleanup:
     async def test_queued_queries_go_out(self, process_kind: Kind) -> None:
         pool = process_kind.create()
         async with pool.worker_connector.connect(0) as (receiver, _):
+            await pool.wait_for_workers_ready(20.0)
             for number in range(100):
                 pool.send(0, query(number, 1000))
             pool.cleanup()

@@ -84,6 +84,11 @@ class TestWaiting:
             assert pool.ready_workers == {0, 1, 2, 3}
             await pool.wait_for_workers_ready(0)
 
+    async def test_pool_is_told_whatever_the_linger_is(self, new_pool: NewPool) -> None:
+        pool = new_pool(linger=0)
+        async with pool.worker_connector.connect(0):
+            await pool.wait_for_workers_ready(20.0)
+
     async def test_same_worker_twice_is_one(self, new_pool: NewPool) -> None:
         pool = new_pool(2)
         connector = pool.worker_connector

@@ -40,6 +40,9 @@ __all__ = [
     "require_worker",
 ]
 
+# Whatever the linger is: the pool has to be told, and is there unless it has died.
+READY_LINGER_SECONDS = 5.0
+
 Channels: TypeAlias = tuple[MessageReceiver[Request], MessageSender[Response]]
 
 
@@ -201,6 +204,7 @@ async def open_channels(
         # Then the pool knows of both before it knows that the worker is ready.
         for monitor in monitors:
             await _wait_connected(monitor, is_final=is_final)
+        sending["linger"] = READY_LINGER_SECONDS
         with context.socket(backend.PUSH, **sending) as told:
             told.connect(endpoints.readiness)
             await told.send(ready)

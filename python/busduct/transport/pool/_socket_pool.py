@@ -2,9 +2,8 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 
@@ -24,6 +23,7 @@ from busduct.transport.pool._message_receiver import MessageReceiver
 from busduct.transport.pool._message_sender import LOAN_NBYTES, send_large
 from busduct.transport.pool._protocols import Response, WorkerConnector
 from busduct.transport.pool._ready_channel import ReadyChannel
+from busduct.transport.pool._requests import RequestSockets
 
 if TYPE_CHECKING:
     from busduct._core import Context, Socket
@@ -54,8 +54,8 @@ class SocketWorkerPool(MessageReceiver[Response]):
             ready.bind(self._endpoint(READINESS_NAME))
             self._ready = ReadyChannel(ready, num_workers)
             self._links = Links(self._context, self._socket)
-            self._requests: dict[int, Socket] = _ByWorker()
-            self._send_nowait: dict[int, Callable[[bytearray], None]] = _ByWorker()
+            self._requests = RequestSockets()
+            self._send_nowait = self._requests.send_nowait
             self._response_endpoints: dict[int, str] = {}
             for worker_id in range(num_workers):
                 self._open_worker(worker_id)
@@ -64,9 +64,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
         self._buffer = bytearray()
         self._encode_into = msgspec.msgpack.Encoder().encode_into
         self._num_dropped_cancels = 0
-        self._num_dropped_queries = 0
         self._num_renewed = 0
-        self._num_sent = 0
         self._last_stats: PoolStatistics | None = None
         self._is_closed = False
 
@@ -136,7 +134,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
             self._send_nowait[worker_id](buffer)
         elif not self._is_closed:
             limit = self._config.max_message_bytes
-            send_large(self._requests[worker_id], buffer, limit)
+            send_large(self._requests.by_worker[worker_id], buffer, limit)
 
     def cancel(self, worker_id: int, query_id: str) -> None:
         """Tell a worker to give a query up, after what it was sent before; at once.
@@ -175,7 +173,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
             ClosedError: The pool was cleaned up.
             IndexError: There is no such worker.
         """
-        self._requests[worker_id]
+        self._requests.by_worker[worker_id]
         readiness = self._ready.readiness
         await self._ready.wait(lambda: readiness.is_ready(worker_id))
 
@@ -189,7 +187,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
             ClosedError: The pool was cleaned up.
             IndexError: There is no such worker.
         """
-        self._requests[worker_id]
+        self._requests.by_worker[worker_id]
         await self._links.wait_ended(self._response_endpoints[worker_id])
 
     def renew_worker(self, worker_id: int) -> None:
@@ -203,13 +201,9 @@ class SocketWorkerPool(MessageReceiver[Response]):
             IndexError: There is no such worker.
             OSError: What the system refuses.
         """
-        old = self._requests[worker_id]
         if self._is_closed:
             raise ClosedError("pool")
-        before = old.statistics()
-        old.close(linger=0)
-        self._num_dropped_queries += before.num_send_queued
-        self._num_sent += before.num_messages_sent
+        self._requests.drop(worker_id)
         self._num_renewed += 1
         self._socket.unbind(self._response_endpoints[worker_id])
         self._ready.readiness.renew(worker_id)
@@ -237,7 +231,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
         last_stats = self.stats()
         self._is_closed = True
         self._last_stats = last_stats
-        self._send_nowait.update(dict.fromkeys(self._send_nowait, _ignore))
+        self._requests.silence()
         super().close()
         try:
             self._context.close()
@@ -270,8 +264,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
 
     def _listen(self) -> "Socket":
         options = self._config.receiving_options()
-        socket: Socket = self._context.socket(self._backend.PULL, **options)
-        return socket
+        return self._context.socket(self._backend.PULL, **options)
 
     def _open_worker(self, worker_id: int) -> None:
         generation = self._ready.readiness.generations[worker_id]
@@ -280,12 +273,11 @@ class SocketWorkerPool(MessageReceiver[Response]):
         socket.bind(self._endpoint(request_name(worker_id, generation)))
         response = self._endpoint(response_name(worker_id, generation))
         self._response_endpoints[worker_id] = self._socket.bind(response)
-        self._requests[worker_id] = socket
-        self._send_nowait[worker_id] = socket.send_nowait
+        self._requests.open(worker_id, socket)
 
     def _new_stats(self) -> PoolStatistics:
         readiness = self._ready.readiness
-        requests = [socket.statistics() for socket in self._requests.values()]
+        requests = self._requests.statistics()
         responses = self._socket.statistics()
         connected = self._links.endpoints() & set(self._response_endpoints.values())
         return PoolStatistics(
@@ -293,12 +285,12 @@ class SocketWorkerPool(MessageReceiver[Response]):
             num_ready=len(readiness.ready),
             num_connected=len(connected),
             num_renewed=self._num_renewed,
-            num_sent=self._num_sent + sum(each.num_messages_sent for each in requests),
+            num_sent=self._requests.num_sent(),
             num_received=responses.num_messages_received,
             num_queued=tuple(each.num_send_queued for each in requests),
             num_queued_bytes=tuple(each.num_send_queued_bytes for each in requests),
             num_recv_queued=responses.num_recv_queued + self.num_taken,
-            num_dropped_queries=self._num_dropped_queries,
+            num_dropped_queries=self._requests.num_dropped,
             num_dropped_cancels=self._num_dropped_cancels,
             num_malformed=self.num_malformed,
             num_duplicate_ready=readiness.num_duplicates,
@@ -306,15 +298,3 @@ class SocketWorkerPool(MessageReceiver[Response]):
             num_stale_ready=readiness.num_stale,
             num_malformed_ready=readiness.num_malformed,
         )
-
-
-class _ByWorker(dict[int, Any]):
-    """Something for each worker."""
-
-    def __missing__(self, worker_id: int) -> NoReturn:
-        msg = f"there is no worker {worker_id!r}; there are {len(self)}"
-        raise IndexError(msg)
-
-
-def _ignore(_payload: object) -> None:
-    """Send nothing."""

@@ -1,0 +1,65 @@
+"""The pool's sockets for requests: one for each worker, or none."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from busduct._core import Socket
+    from busduct.statistics import SocketStatistics
+
+__all__ = ["RequestSockets"]
+
+
+class RequestSockets:
+    """A PUSH for each worker.
+
+    Attributes:
+        by_worker: The sockets; an unknown id is an IndexError.
+        send_nowait: What sends a payload to a worker at once.
+        num_dropped: Messages queued for workers when they were dropped.
+    """
+
+    def __init__(self) -> None:
+        self.by_worker: dict[int, Socket] = _ByWorker()
+        self.send_nowait: dict[int, Callable[[bytearray], None]] = _ByWorker()
+        self.num_dropped = 0
+        self._num_sent_before = 0
+
+    def open(self, worker_id: int, socket: "Socket") -> None:
+        """Take a socket for a worker that has none."""
+        self.by_worker[worker_id] = socket
+        self.send_nowait[worker_id] = socket.send_nowait
+
+    def drop(self, worker_id: int) -> None:
+        """Close a worker's socket, and forget what is queued there."""
+        socket = self.by_worker[worker_id]
+        before = socket.statistics()
+        socket.close(linger=0)
+        self.num_dropped += before.num_send_queued
+        self._num_sent_before += before.num_messages_sent
+
+    def silence(self) -> None:
+        """Send nothing from here on."""
+        for worker_id in self.send_nowait:
+            self.send_nowait[worker_id] = _ignore
+
+    def statistics(self) -> "list[SocketStatistics]":
+        """Return those of each worker's socket."""
+        return [socket.statistics() for socket in self.by_worker.values()]
+
+    def num_sent(self) -> int:
+        """Return how many messages went to workers, the dropped ones included."""
+        present = sum(each.num_messages_sent for each in self.statistics())
+        return self._num_sent_before + present
+
+
+class _ByWorker(dict[int, Any]):
+    """Something for each worker."""
+
+    def __missing__(self, worker_id: int) -> NoReturn:
+        msg = f"there is no worker {worker_id!r}; there are {len(self)}"
+        raise IndexError(msg)
+
+
+def _ignore(_payload: object) -> None:
+    """Send nothing."""
