@@ -25,7 +25,7 @@ def serving(**settings: Any) -> Iterator[EchoServer]:
         try:
             yield server
         finally:
-            run_in(thread.loop, server.close)
+            run_in(thread.loop, server.aclose)
     finally:
         thread.stop()
         thread.join()
