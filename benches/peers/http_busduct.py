@@ -6,8 +6,9 @@ import http_task
 
 from busduct.endpoint import SSEParser
 from busduct.endpoint._http._connector import Connector
+from busduct.endpoint._http._limits import PoolLimits
 from busduct.endpoint._http._origin import Origin
-from busduct.endpoint._http._pool import ConnectionPool, PoolLimits
+from busduct.endpoint._http._pool import ConnectionPool
 from busduct.endpoint._http._protocol import Connection
 from busduct.endpoint._http._template import RequestTemplate
 from busduct.messages import ErrorData

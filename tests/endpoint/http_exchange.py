@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from busduct.endpoint._http._connector import Connector
+from busduct.endpoint._http._limits import PoolLimits
 from busduct.endpoint._http._origin import Origin
-from busduct.endpoint._http._pool import ConnectionPool, PoolLimits
+from busduct.endpoint._http._pool import ConnectionPool
 from busduct.endpoint._http._protocol import Connection
 from busduct.endpoint._http._template import RequestTemplate
 from busduct.messages import ErrorData
@@ -100,3 +101,9 @@ async def client_of(
         yield client
     finally:
         await client.pool.close()
+
+
+async def all_ended(started: list[Recorder]) -> None:
+    async with asyncio.timeout(20.0):
+        for each in started:
+            await each.ended.wait()

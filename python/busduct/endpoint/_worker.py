@@ -14,8 +14,9 @@ from busduct.endpoint._http._errors import (
     malformed_error,
     too_large_error,
 )
+from busduct.endpoint._http._limits import PoolLimits
 from busduct.endpoint._http._origin import Origin
-from busduct.endpoint._http._pool import ConnectionPool, PoolLimits
+from busduct.endpoint._http._pool import ConnectionPool
 from busduct.endpoint._http._template import RequestTemplate
 from busduct.endpoint._http._tls import tls_context
 from busduct.endpoint._response_sender import Response, ResponseSender

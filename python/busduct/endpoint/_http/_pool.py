@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 
 from busduct.endpoint._http._connector import Connector
 from busduct.endpoint._http._errors import connect_error, is_final
 from busduct.endpoint._http._interface import Exchange
+from busduct.endpoint._http._limits import PoolLimits
 from busduct.endpoint._http._protocol import Connection
 
 # That an endpoint closed a connection is seen within a turn of the event loop. One that
@@ -14,29 +14,6 @@ from busduct.endpoint._http._protocol import Connection
 _LOOK_AFTER_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """What a pool keeps to.
-
-    Attributes:
-        max_connections: Open at a time, with those that are being opened.
-        max_concurrent_connects: Being opened at a time.
-        max_idle_time: Seconds after which an idle connection is closed; also, how long
-            the end of a response may take that said that it is over.
-        max_retries: Rounds of connecting that may fail, one more than these, before
-            what waits fails.
-        max_header_bytes: Of the head of a response.
-        max_body_bytes: Of the body of a response.
-    """
-
-    max_connections: int
-    max_concurrent_connects: int
-    max_idle_time: float
-    max_retries: int
-    max_header_bytes: int
-    max_body_bytes: int
 
 
 class ConnectionPool:
