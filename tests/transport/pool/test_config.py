@@ -1,6 +1,7 @@
 """The settings of a pool: both styles of call, and each wrong one named."""
 
 import asyncio
+import os
 import pickle
 from typing import Any
 
@@ -8,13 +9,14 @@ import msgspec
 import pytest
 from tests.transport.pool.conftest import KINDS, Kind
 
-from busduct.errors import ConfigError, FullError, LocalProtocolError
+from busduct.errors import ConfigError, FullError, LocalProtocolError, PeerLostError
 from busduct.messages import Query
 from busduct.transport import (
     AnyTransportConfig,
     AnyWorkerConnector,
     InprocTransportConfig,
     ShmTransportConfig,
+    ShmWorkerConnector,
     ShmWorkerPoolTransport,
     TransportConfig,
     ZMQTransportConfig,
@@ -133,10 +135,13 @@ class TestCreate:
     ) -> None:
         if process_kind.type is not ZmqWorkerPoolTransport:
             pytest.skip("a setting of the other")
+        before = len(os.listdir("/proc/self/task"))
         pool = process_kind.create(
             io_threads=num_threads, worker_io_threads=num_threads
         )
+        assert len(os.listdir("/proc/self/task")) == before + num_threads
         async with pool.worker_connector.connect(0):
+            assert len(os.listdir("/proc/self/task")) == before + 2 * num_threads
             await pool.wait_for_workers_ready(20.0)
         pool.cleanup()
 
@@ -159,6 +164,24 @@ class TestCreate:
         monkeypatch.setenv("BUSDUCT_BACKEND", "python")
         with pytest.raises(ConfigError, match="shared memory"):
             ShmWorkerPoolTransport.create(asyncio.get_running_loop(), 1)
+
+    async def test_worker_that_cannot_share_memory_is_told(
+        self, rust: object, shared_memory: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BUSDUCT_BACKEND", "python")
+        loop = asyncio.get_running_loop()
+        pool = ZmqWorkerPoolTransport.create(loop, 1)
+        monkeypatch.setenv("BUSDUCT_BACKEND", "rust")
+        connector = ShmWorkerConnector(
+            directory=pool.worker_connector.directory,
+            generations=(0,),
+            config=ShmTransportConfig(),
+        )
+        with pytest.raises(PeerLostError) as caught:
+            async with connector.connect(0):
+                pass
+        assert "shared memory is required" in str(caught.value.__cause__)
+        pool.cleanup()
 
 
 class TestConnector:

@@ -14,6 +14,7 @@ from tests.transport.pool.test_pool import query, result, taken
 from tests.transport.waiting import eventually
 
 from busduct._backend import load_backend
+from busduct.transport import ZmqWorkerPoolTransport
 
 NewPool = Callable[..., Pool]
 
@@ -28,6 +29,10 @@ NONSENSE = [
     b"\x92\xacstream_chunk\xa2\xff\xfe",
     os.urandom(200_000),
 ]
+
+# As of ZMTP 3.1: the NULL mechanism, and a PUSH.
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
 
 
 @pytest.mark.parametrize("take", ["recv", "poll", "drain"])
@@ -59,7 +64,8 @@ async def test_nonsense_first_in_the_queue_is_dropped_and_the_rest_arrives(
 
 async def test_worker_drops_nonsense_and_goes_on(new_pool: NewPool) -> None:
     pool = new_pool()
-    for payload in (b"\xc1", b"", msgspec.msgpack.encode({"a": 1})):
+    endless = b"\x92\xa1a\x81\xa1b" + b"\x91" * 100_000
+    for payload in (b"\xc1", b"", endless):
         pool._requests.by_worker[0].send_nowait(payload)
     pool.send(0, query("a"))
     async with pool.worker_connector.connect(0) as (receiver, _):
@@ -122,4 +128,26 @@ async def test_worker_sends_more_than_the_pool_takes_and_only_its_link_ends(
         await asyncio.wait_for(pool.wait_worker_gone(0), 20.0)
         sender.send(result("a"))
         assert await taken(pool, 1) == ["a"]
+    pool.cleanup()
+
+
+async def test_what_was_said_in_one_breath_before_death_can_be_polled(
+    process_kind: Kind,
+) -> None:
+    if process_kind.type is not ZmqWorkerPoolTransport:
+        pytest.skip("the peer has no shared memory")
+    pool = process_kind.create()
+    connector: Any = pool.worker_connector
+    payload = msgspec.msgpack.encode(result("last words"))
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(connector.endpoints(0).response.removeprefix("ipc://"))
+        peer.setblocking(False)
+        peer.send(GREETING)
+        heard = b""
+        while b"READY" not in heard:
+            heard += await asyncio.get_running_loop().sock_recv(peer, 4096)
+        peer.send(READY + bytes((0, len(payload))) + payload)
+    # The loop has not had its turn: to the pool, nobody is connected yet.
+    await pool.wait_worker_gone(0)
+    assert [item.id for item in pool.drain()] == ["last words"]
     pool.cleanup()

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from tests.transport.pool.conftest import Pool
+from tests.transport.pool.conftest import Kind, Pool
 from tests.transport.pool.test_pool import query, result, taken
 from tests.transport.waiting import settle
 
@@ -111,6 +114,22 @@ async def test_renewed_worker_is_not_ready_until_the_next_is(
         assert await taken(pool, 1) == ["b"]
         assert pool.stats().num_connected == 1
         assert pool.stats().num_sent == 1
+
+
+async def test_endpoints_of_the_old_one_are_gone(process_kind: Kind) -> None:
+    pool = process_kind.create()
+
+    def files() -> list[bool]:
+        endpoints = msgspec.structs.astuple(connector.endpoints(0))
+        return [Path(each.removeprefix("ipc://")).exists() for each in endpoints]
+
+    connector: Any = pool.worker_connector
+    assert files() == [True, True, True]
+    pool.renew_worker(0)
+    assert files() == [False, False, True]
+    connector = pool.worker_connector
+    assert files() == [True, True, True]
+    pool.cleanup()
 
 
 async def test_late_word_of_the_old_one_does_not_count(new_pool: NewPool) -> None:

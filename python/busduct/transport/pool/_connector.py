@@ -28,7 +28,7 @@ from busduct.transport.pool._readiness import encode_ready
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from busduct._core import Context, Monitor
+    from busduct._core import Context, Monitor, Socket
 
 __all__ = [
     "AnyWorkerConnector",
@@ -194,7 +194,7 @@ async def open_channels(
     sending, receiving = config.sending_options(), config.receiving_options()
     requests = context.socket(backend.PULL, **receiving)
     responses = context.socket(backend.PUSH, **sending)
-    monitors = requests.monitor(), responses.monitor()
+    monitors = {each: each.monitor() for each in (requests, responses)}
     requests.connect(endpoints.request)
     responses.connect(endpoints.response)
     with (
@@ -202,8 +202,8 @@ async def open_channels(
         MessageSender[Response](responses, config.max_message_bytes) as sender,
     ):
         # Then the pool knows of both before it knows that the worker is ready.
-        for monitor in monitors:
-            await _wait_connected(monitor, is_final=is_final)
+        for socket, monitor in monitors.items():
+            await _wait_connected(socket, monitor, is_final=is_final)
         sending["linger"] = READY_LINGER_SECONDS
         with context.socket(backend.PUSH, **sending) as told:
             told.connect(endpoints.readiness)
@@ -211,15 +211,17 @@ async def open_channels(
         yield receiver, sender
 
 
-async def _wait_connected(monitor: "Monitor", *, is_final: bool) -> None:
+async def _wait_connected(
+    socket: "Socket", monitor: "Monitor", *, is_final: bool
+) -> None:
     """Wait until a socket is connected.
 
     Raises:
-        PeerLostError: A handshake failed, and `is_final` says that others will too.
+        PeerLostError: The other side broke off, and `is_final` says that it will again.
     """
     async for event in monitor:
-        if event.kind == "connected":
+        if event.kind == "connected" and socket.peers():
             monitor.close()
             return
-        if event.kind == "handshake_failed" and is_final:
+        if is_final and event.kind in {"disconnected", "handshake_failed"}:
             raise PeerLostError(event.endpoint) from event.error
