@@ -114,7 +114,10 @@ async def serving(
         found.most_open = max(found.most_open, found.num_open)
         try:
             await script(peer)
-        except (EOFError, ConnectionError, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            # The server ends, and waits for no client to read.
+            writer.transport.abort()
+        except (EOFError, ConnectionError):
             pass
         except Exception as error:
             failures.append(error)
@@ -135,9 +138,10 @@ async def serving(
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        for peer in found.peers:
-            peer.writer.transport.abort()
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(20.0):
+            for peer in found.peers:
+                with contextlib.suppress(OSError):
+                    await peer.writer.wait_closed()
         assert not failures
 
 
