@@ -316,7 +316,9 @@ class TestResponses:
             assert await pool.wait_readable()
             assert await taken(pool, 1) == ["b"]
 
-    async def test_cancelled_recv_loses_nothing(self, new_pool: NewPool) -> None:
+    async def test_cancelled_recv_loses_nothing(
+        self, any_loop: str, new_pool: NewPool
+    ) -> None:
         pool = new_pool()
         async with pool.worker_connector.connect(0) as (_, sender):
             for number in range(20):
@@ -407,7 +409,9 @@ class TestResponses:
 
 
 class TestCleanup:
-    async def test_those_who_wait_are_let_go(self, new_pool: NewPool) -> None:
+    async def test_those_who_wait_are_let_go(
+        self, any_loop: str, new_pool: NewPool
+    ) -> None:
         pool = new_pool(2)
         receiving = [asyncio.create_task(pool.recv()) for _ in range(3)]
         readable = asyncio.create_task(pool.wait_readable())
