@@ -20,9 +20,10 @@ import runner
 from targets import Target
 
 OURS, OURS_SHM = "busduct_pool", "busduct_pool_shm"
+OURS_SPIN = "busduct_pool_spin"
 ENDPOINTS, ZMQ_ASYNCIO = "endpoints_transport", "zmq_asyncio_pool"
 POOLS = (OURS, OURS_SHM, ENDPOINTS)
-PEERS = (*POOLS, ZMQ_ASYNCIO)
+PEERS = (*POOLS, ZMQ_ASYNCIO, OURS_SPIN)
 KINDS = ("Query", "QueryResult", "StreamChunk")
 KIB, MIB = 1 << 10, 1 << 20
 ONE_PROCESS_SIZES = (32, 128, 512, KIB, 4 * KIB, 16 * KIB, 32 * KIB)
@@ -75,7 +76,7 @@ CASES = (
             f"{kind}, sender and receiver in one process, 1,000 under way",
             ONE_PROCESS_SIZES,
             kind,
-            peers=PEERS,
+            peers=(*POOLS, ZMQ_ASYNCIO),
             figures=("rate", "cpu_us"),
         )
         for kind in KINDS
@@ -93,6 +94,7 @@ CASES = (
             f"Query out and QueryResult back, {count} outstanding",
             (32,),
             outstanding=count,
+            peers=(*POOLS, OURS_SPIN),
             figures=("p50_us", "p99_us", "rate"),
         )
         for count in NUM_OUTSTANDING

@@ -120,13 +120,15 @@ impl<B: Buffer> Context<B> {
     /// Look at the rings of a socket for as long as the options say; whether something came.
     #[must_use]
     pub fn spin(&mut self, key: SocketKey) -> bool {
-        let Some(socket) = self.sockets.get(key) else {
-            return false;
-        };
-        if self.shm.spin.is_zero() || socket.rings.is_empty() {
+        if self.shm.spin.is_zero() {
             return false;
         }
-        let rings = socket.rings.clone();
+        // What is awaited may be the answer to what was sent last, and has yet to be written.
+        self.flush();
+        let rings = self.sockets.get(key).map_or_else(Vec::new, |socket| socket.rings.clone());
+        if rings.is_empty() {
+            return false;
+        }
         // While we look, nobody has to ring.
         rings.iter().for_each(|&link| self.links[link].link.stir());
         let deadline = Instant::now() + self.spinner.bound(self.shm.spin);

@@ -140,11 +140,17 @@ impl Operation {
         )
     }
 
+    /// Whether it waits for a message, to take it or not.
+    #[inline]
+    fn looks(&self) -> bool {
+        self.receives() || matches!(self, Self::Ready(Side::Recv))
+    }
+
     /// Try it, and if it has to wait for a message, look for one as long as is allowed.
     #[inline]
     pub(super) fn step_or_spin(&mut self, inner: &mut Inner, key: SocketKey) -> Step {
         match self.step(inner, key) {
-            Step::Wait(Side::Recv) if self.receives() && inner.context.spin(key) => {
+            Step::Wait(Side::Recv) if self.looks() && inner.context.spin(key) => {
                 self.step(inner, key)
             }
             step => step,
