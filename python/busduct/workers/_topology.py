@@ -94,7 +94,7 @@ def gpu_nodes(root: Path = Path("/")) -> tuple[int, ...]:
         root: Where ``sys`` is.
     """
     try:
-        import pynvml  # type: ignore[import-untyped,unused-ignore]
+        import pynvml  # type: ignore[import,unused-ignore]
     except ImportError:
         return ()
     try:
