@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,9 +168,8 @@ async def test_a_start_that_is_cancelled_leaves_nothing(echo: EchoServer) -> Non
 
 
 def test_a_worker_that_does_not_start_is_told_and_nothing_is_left(
-    echo: EchoServer, monkeypatch: pytest.MonkeyPatch
+    echo: EchoServer,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{Path.cwd()}:{os.environ['PYTHONPATH']}")
     config = config_of(echo, worker_target=f"{__name__}:die_at_once")
     with pytest.raises(WorkerStartError) as caught:
         HTTPEndpointClient(config)
