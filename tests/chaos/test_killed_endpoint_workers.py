@@ -110,9 +110,13 @@ def check(load: Load, client: HTTPEndpointClient, num_kills: int) -> None:
     assert statistics.num_restarts >= num_kills - NUM_WORKERS
 
 
+MANY = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
 @pytest.mark.parametrize(
-    "num_kills",
-    [15, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    ("backend", "num_kills"),
+    [("python", 15), ("rust", 15), pytest.param("rust", 200, marks=MANY)],
+    indirect=["backend"],
 )
 def test_every_query_ends_once_under_random_kills(
     num_kills: int,
