@@ -152,13 +152,6 @@ def unused_port() -> int:
         return port
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that the event loop will make true."""
-    async with asyncio.timeout(20.0):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-
 def end_at_once(peer: Peer) -> None:
     """Have the kernel end a connection, without a turn of the event loop."""
     made = peer.writer.get_extra_info("socket")

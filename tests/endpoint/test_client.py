@@ -44,19 +44,6 @@ def chosen(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def echo() -> Iterator[EchoServer]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def silent() -> Iterator[EchoServer]:
-    """A server that takes requests and never answers."""
-    with serving(ttft=NEVER) as server:
-        yield server
-
-
-@pytest.fixture
 def stalled() -> Iterator[EchoServer]:
     """A server whose streams stop after the first character."""
     with serving(tpot=NEVER) as server:

@@ -4,18 +4,15 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.endpoint.serving import (
-    NEVER,
     config_of,
     error_of,
     query,
     run_in,
-    serving,
     text_of,
     thread_names,
 )
@@ -33,19 +30,6 @@ from busduct.errors import (
 )
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def echo() -> Iterator[EchoServer]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def silent() -> Iterator[EchoServer]:
-    """A server that takes requests and never answers."""
-    with serving(ttft=NEVER) as server:
-        yield server
 
 
 def die_at_once(start: Any) -> None:

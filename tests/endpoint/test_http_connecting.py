@@ -13,9 +13,9 @@ from tests.endpoint.http_server import (
     replying,
     say_ok,
     serving,
-    until,
     unused_port,
 )
+from tests.processes.conditions import until
 
 from busduct.endpoint._http import _pool
 from busduct.endpoint._http._protocol import Connection

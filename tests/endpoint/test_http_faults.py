@@ -11,8 +11,8 @@ from tests.endpoint.http_server import (
     replying,
     say_ok,
     serving,
-    until,
 )
+from tests.processes.conditions import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

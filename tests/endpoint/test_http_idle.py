@@ -5,7 +5,14 @@ import socket
 
 import pytest
 from tests.endpoint.http_exchange import Recorder, all_ended, client_of
-from tests.endpoint.http_server import OK, Peer, end_at_once, say_ok, serving, until
+from tests.endpoint.http_server import (
+    OK,
+    Peer,
+    end_at_once,
+    say_ok,
+    serving,
+)
+from tests.processes.conditions import until
 
 from busduct.endpoint._http import _pool
 

@@ -5,7 +5,13 @@ import socket
 
 import pytest
 from tests.endpoint.http_exchange import Client, Recorder, all_ended, client_of
-from tests.endpoint.http_server import OK, Peer, say_ok, serving, until
+from tests.endpoint.http_server import (
+    OK,
+    Peer,
+    say_ok,
+    serving,
+)
+from tests.processes.conditions import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

@@ -9,8 +9,8 @@ from tests.endpoint.http_server import (
     chunk,
     replying,
     serving,
-    until,
 )
+from tests.processes.conditions import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

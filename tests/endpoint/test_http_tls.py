@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.endpoint.http_exchange import client_of
-from tests.endpoint.http_server import OK, Peer, say_ok, serving, until
+from tests.endpoint.http_server import (
+    OK,
+    Peer,
+    say_ok,
+    serving,
+)
+from tests.processes.conditions import until
 
 from busduct.endpoint._http._tls import tls_context
 from busduct.errors import ConfigError

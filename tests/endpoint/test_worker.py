@@ -8,7 +8,6 @@ import pytest
 from tests.endpoint.http_server import (
     Peer,
     serving,
-    until,
     unused_port,
 )
 from tests.endpoint.worker_faces import (
@@ -19,6 +18,7 @@ from tests.endpoint.worker_faces import (
     texts,
     working,
 )
+from tests.processes.conditions import until
 
 from busduct.endpoint import HTTPClientConfig
 from busduct.endpoint._worker import Worker

@@ -5,8 +5,14 @@ import random
 from collections import Counter
 
 import pytest
-from tests.endpoint.http_server import STREAM_HEAD, Peer, chunk, serving, until
+from tests.endpoint.http_server import (
+    STREAM_HEAD,
+    Peer,
+    chunk,
+    serving,
+)
 from tests.endpoint.worker_faces import Wire, answer, ask, event, working
+from tests.processes.conditions import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

@@ -9,7 +9,6 @@ from tests.endpoint.http_server import (
     Peer,
     chunk,
     serving,
-    until,
 )
 from tests.endpoint.worker_faces import (
     WaitingWire,
@@ -21,6 +20,7 @@ from tests.endpoint.worker_faces import (
     texts,
     working,
 )
+from tests.processes.conditions import until
 
 from busduct.endpoint import _worker
 from busduct.errors import FrameTooLargeError

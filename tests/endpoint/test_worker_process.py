@@ -8,8 +8,13 @@ import sys
 from typing import Any
 
 import pytest
-from tests.endpoint.http_server import STREAM_HEAD, Peer, serving, until
+from tests.endpoint.http_server import (
+    STREAM_HEAD,
+    Peer,
+    serving,
+)
 from tests.endpoint.worker_faces import ask, say_hello, texts
+from tests.processes.conditions import until
 
 from busduct.endpoint import HTTPClientConfig
 from busduct.messages import Query, QueryResult

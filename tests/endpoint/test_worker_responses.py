@@ -7,13 +7,13 @@ from tests.endpoint.http_server import (
     Peer,
     replying,
     serving,
-    until,
 )
 from tests.endpoint.worker_faces import (
     answer,
     ask,
     working,
 )
+from tests.processes.conditions import until
 
 from busduct.endpoint._exchange import QueryExchange
 

@@ -9,7 +9,6 @@ from tests.endpoint.http_server import (
     chunk,
     replying,
     serving,
-    until,
 )
 from tests.endpoint.worker_faces import (
     answer,
@@ -19,6 +18,7 @@ from tests.endpoint.worker_faces import (
     texts,
     working,
 )
+from tests.processes.conditions import until
 
 from busduct.endpoint.adapters import OpenAIChatAdapter
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.processes.conditions import wait_gone
 from tests.server.hosting import Client
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -96,19 +97,6 @@ def serving(*arguments: str, **environment: str) -> Iterator[Service]:
             assert process.stdout is not None
             process.stdout.close()
             wait_gone(pids)
-
-
-def wait_gone(pids: list[int], timeout: float = TIMEOUT) -> None:
-    """Return once these processes, children of others, have ended."""
-    for pid in pids:
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([fd], [], [], timeout)[0], f"process {pid} still runs"
-        finally:
-            os.close(fd)
 
 
 def save_alphabet_model(directory: Path) -> Path:

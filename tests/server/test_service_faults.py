@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.processes.conditions import wait_gone
 from tests.server.hosting import Reply
-from tests.server.live import SLOW, Service, serving, wait_gone
+from tests.server.live import SLOW, Service, serving
 
 COMPLETIONS = "/v1/completions"
 NUM_STREAMS = 20

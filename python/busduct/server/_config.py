@@ -1,10 +1,10 @@
 """The settings of the HTTP service, and the address it may listen at."""
 
 import errno
-import ipaddress
 import socket
 from dataclasses import dataclass, field
 
+from busduct._listening import resolve_listener
 from busduct.errors import AddressInUseError, AuthError, ConfigError
 
 __all__ = ["ServerConfig", "bind"]
@@ -70,25 +70,14 @@ def bind(config: ServerConfig) -> socket.socket:
         ConfigError: The host has no address.
         OSError: What else the system refuses.
     """
-    try:
-        found = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        msg = f"host {config.host!r} has no address: {error}"
-        raise ConfigError(msg) from error
-    family, kind, protocol, _, address = found[0]
-    if not (
-        ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback
-        or config.api_key is not None
-        or config.insecure
-    ):
+    family, address, is_loopback = resolve_listener(config.host, config.port)
+    if not (is_loopback or config.api_key is not None or config.insecure):
         msg = (
             f"{config.host} is reachable from other machines; "
             "give an API key (BUSDUCT_API_KEY), or say --insecure"
         )
         raise AuthError(msg)
-    listener = socket.socket(family, kind, protocol)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

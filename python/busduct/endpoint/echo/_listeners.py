@@ -2,12 +2,12 @@
 
 import contextlib
 import errno
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any
 
+from busduct._listening import resolve_listener
 from busduct.endpoint.echo._config import EchoConfig
 from busduct.errors import AddressInUseError, AuthError, ConfigError
 
@@ -25,8 +25,7 @@ def open_listeners(config: EchoConfig) -> list[socket.socket]:
         ConfigError: The host has no address.
         OSError: What else the system refuses.
     """
-    family, address = _resolve(config)
-    is_loopback = ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback
+    family, address, is_loopback = resolve_listener(config.host, config.port)
     if not (is_loopback or config.insecure):
         msg = f"{config.host} is reachable from other machines; say insecure if it must"
         raise AuthError(msg)
@@ -66,17 +65,6 @@ def tls_context(config: EchoConfig) -> ssl.SSLContext | None:
         )
         raise ConfigError(msg) from error
     return context
-
-
-def _resolve(config: EchoConfig) -> tuple[socket.AddressFamily, Any]:
-    try:
-        found = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        msg = f"host {config.host!r} has no address: {error}"
-        raise ConfigError(msg) from error
-    return found[0][0], found[0][4]
 
 
 def _bound(
