@@ -1,0 +1,1 @@
+"""FMQ: queues and topics between the processes of an inference service."""

@@ -1,0 +1,273 @@
+"""What producers and consumers of a queue say to each other, as bytes.
+
+docs/wire.md, "FMQ". A producer's DEALER connects to a consumer's ROUTER. Everything
+that a peer says is checked here, before anybody acts on it.
+"""
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from busduct.errors import MalformedFrameError, RemoteProtocolError
+
+__all__ = [
+    "HEADER_BYTES",
+    "ID_BYTES",
+    "INLINE_BYTES",
+    "VERSION",
+    "Ack",
+    "Data",
+    "Encoded",
+    "Encoding",
+    "Hello",
+    "Nack",
+    "Refusal",
+    "Welcome",
+    "data_parts",
+    "encode_control",
+    "parse_from_consumer",
+    "parse_from_producer",
+]
+
+VERSION = 1
+ID_BYTES = 16
+# A body below this joins its header in one part: cheaper than two, and never lent.
+INLINE_BYTES = 16384
+
+_HELLO, _DATA = 1, 2
+_WELCOME, _REFUSAL, _ACK, _NACK = 16, 17, 18, 19
+
+# Kind, encoding, flags, deliveries, message id, timestamp, ids that nobody gets.
+_HEADER = struct.Struct("<BBHIQdQ")
+HEADER_BYTES = _HEADER.size
+_IS_INLINE, _IS_LARGE = 1, 2
+
+
+class Encoding(IntEnum):
+    """What the body of a message is."""
+
+    BYTES = 0
+    BUFFER = 1
+    OBJECT = 2
+
+
+class Encoded(NamedTuple):
+    """A payload that can be sent, and sent again.
+
+    Attributes:
+        encoding: What the body is.
+        body: The payload itself, or its msgpack.
+        parts: What the msgpack refers to by number, from 1.
+        nbytes: Of the body and the parts.
+        is_large: At or over the `shm_threshold` of its `put`.
+    """
+
+    encoding: Encoding
+    body: Any
+    parts: tuple[Any, ...]
+    nbytes: int
+    is_large: bool
+
+
+class Data(NamedTuple):
+    """A message as it came; body and parts are leases or bytes."""
+
+    encoding: Encoding
+    is_large: bool
+    num_deliveries: int
+    msg_id: int
+    timestamp: float
+    num_skipped: int
+    body: Any
+    parts: Sequence[Any]
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True):
+    """The first thing that a producer says."""
+
+    version: int
+    queue: str
+    producer_id: bytes
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True):
+    """A consumer's answer: how much may be sent ahead of acknowledgements."""
+
+    version: int
+    consumer_id: bytes
+    prefetch_messages: int
+    prefetch_bytes: int
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True):
+    """A consumer's other answer."""
+
+    version: int
+    reason: str
+
+
+class Ack(NamedTuple):
+    """What a consumer is done with, by the number of the message on this connection.
+
+    Attributes:
+        upto: All below it are done.
+        others: And these.
+    """
+
+    upto: int
+    others: tuple[int, ...]
+
+
+class Nack(NamedTuple):
+    """What a consumer gives back, by the number of the message on this connection."""
+
+    numbers: tuple[int, ...]
+
+
+T = TypeVar("T")
+
+_Control: TypeAlias = Hello | Welcome | Refusal | Ack | Nack
+_encoder = msgspec.msgpack.Encoder()
+_hello = msgspec.msgpack.Decoder(Hello)
+_welcome = msgspec.msgpack.Decoder(Welcome)
+_refusal = msgspec.msgpack.Decoder(Refusal)
+
+
+def data_parts(
+    encoded: Encoded,
+    *,
+    msg_id: int,
+    timestamp: float,
+    num_deliveries: int,
+    num_skipped: int,
+) -> list[Any]:
+    """Return the parts of a message to be sent.
+
+    Args:
+        encoded: The payload.
+        msg_id: Of the message, at its producer.
+        timestamp: Seconds since the epoch at which it was put.
+        num_deliveries: How often it has been sent, this time included.
+        num_skipped: Ids below this one that its producer has dropped.
+    """
+    is_inline = type(encoded.body) is bytes and len(encoded.body) < INLINE_BYTES
+    header = _HEADER.pack(
+        _DATA,
+        encoded.encoding,
+        _IS_INLINE * is_inline | _IS_LARGE * encoded.is_large,
+        num_deliveries,
+        msg_id,
+        timestamp,
+        num_skipped,
+    )
+    if is_inline:
+        return [header + encoded.body, *encoded.parts]
+    return [header, encoded.body, *encoded.parts]
+
+
+def encode_control(message: _Control) -> bytes:
+    """Return the one part of anything but a message of the queue."""
+    match message:
+        case Hello():
+            return bytes((_HELLO,)) + _encoder.encode(message)
+        case Welcome():
+            return bytes((_WELCOME,)) + _encoder.encode(message)
+        case Refusal():
+            return bytes((_REFUSAL,)) + _encoder.encode(message)
+        case Ack(upto, others):
+            return _encode_numbers(_ACK, (upto, *others))
+        case Nack(numbers):
+            return _encode_numbers(_NACK, numbers)
+
+
+def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
+    """Return what a producer said.
+
+    Args:
+        parts: Leases or bytes, without the routing id.
+
+    Raises:
+        RemoteProtocolError: It is nothing that a producer says.
+    """
+    first = memoryview(parts[0])
+    kind = first[0] if first.nbytes else -1
+    if kind == _DATA:
+        return _parse_data(first, parts)
+    if kind == _HELLO and len(parts) == 1:
+        return _parse(_hello, first)
+    msg = f"kind {kind} in {len(parts)} parts is nothing that a producer says"
+    raise RemoteProtocolError(msg)
+
+
+def parse_from_consumer(parts: Sequence[Any]) -> Welcome | Refusal | Ack | Nack:
+    """Return what a consumer said.
+
+    Raises:
+        RemoteProtocolError: It is nothing that a consumer says.
+    """
+    first = memoryview(parts[0])
+    kind = first[0] if first.nbytes else -1
+    if len(parts) == 1:
+        if kind == _ACK:
+            upto, *others = _parse_numbers(first)
+            return Ack(upto, tuple(others))
+        if kind == _NACK:
+            return Nack(_parse_numbers(first))
+        if kind == _WELCOME:
+            return _parse(_welcome, first)
+        if kind == _REFUSAL:
+            return _parse(_refusal, first)
+    msg = f"kind {kind} in {len(parts)} parts is nothing that a consumer says"
+    raise RemoteProtocolError(msg)
+
+
+def _parse_data(first: memoryview, parts: Sequence[Any]) -> Data:
+    if first.nbytes < HEADER_BYTES:
+        raise MalformedFrameError(first.nbytes, "header of a message ends early")
+    _, encoding, flags, num_deliveries, msg_id, timestamp, num_skipped = (
+        _HEADER.unpack_from(first)
+    )
+    if encoding > Encoding.OBJECT or flags > (_IS_INLINE | _IS_LARGE):
+        msg = f"encoding {encoding} with flags {flags} is unknown"
+        raise RemoteProtocolError(msg)
+    if flags & _IS_INLINE:
+        body, others = first[HEADER_BYTES:].tobytes(), parts[1:]
+    elif first.nbytes == HEADER_BYTES and len(parts) > 1:
+        body, others = parts[1], parts[2:]
+    else:
+        raise MalformedFrameError(first.nbytes, "message without a body")
+    if others and encoding != Encoding.OBJECT:
+        msg = f"{len(others)} parts beyond the body"
+        raise RemoteProtocolError(msg)
+    return Data(
+        Encoding(encoding),
+        bool(flags & _IS_LARGE),
+        num_deliveries,
+        msg_id,
+        timestamp,
+        num_skipped,
+        body,
+        others,
+    )
+
+
+def _encode_numbers(kind: int, numbers: Sequence[int]) -> bytes:
+    return struct.pack(f"<B{len(numbers)}Q", kind, *numbers)
+
+
+def _parse_numbers(first: memoryview) -> tuple[int, ...]:
+    count, rest = divmod(first.nbytes - 1, 8)
+    if rest or not count:
+        raise MalformedFrameError(first.nbytes, "not a list of numbers")
+    return struct.unpack_from(f"<{count}Q", first, 1)
+
+
+def _parse(decoder: msgspec.msgpack.Decoder[T], first: memoryview) -> T:
+    try:
+        return decoder.decode(first[1:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"not what it says to be: {error}"
+        raise RemoteProtocolError(msg) from error
