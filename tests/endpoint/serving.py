@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from busduct._loop_thread import Job, LoopThread
 from busduct.endpoint import HTTPClientConfig
-from busduct.endpoint._loop_thread import Job, LoopThread
 from busduct.endpoint.echo import Delay, EchoConfig, EchoServer
 from busduct.messages import Query, QueryResult, StreamChunk
 

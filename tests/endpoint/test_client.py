@@ -22,8 +22,8 @@ from tests.endpoint.serving import (
 )
 from tests.processes.conditions import until
 
+from busduct._loop_thread import LoopThread
 from busduct.endpoint import HTTPEndpointClient, _results
-from busduct.endpoint._loop_thread import LoopThread
 from busduct.endpoint.echo import Delay, EchoServer
 from busduct.errors import (
     FullError,

@@ -18,8 +18,9 @@ from tests.endpoint.serving import (
 )
 from tests.processes.conditions import until
 
-from busduct.endpoint import HTTPEndpointClient, _loop_thread
-from busduct.endpoint._loop_thread import LoopThread
+from busduct import _loop_thread
+from busduct._loop_thread import LoopThread
+from busduct.endpoint import HTTPEndpointClient
 from busduct.endpoint.echo import EchoServer
 from busduct.errors import (
     ClosedError,

@@ -4,8 +4,8 @@ import asyncio
 import threading
 from typing import Self
 
+from busduct._loop_thread import Job, LoopThread, is_running_in
 from busduct.endpoint._core import ClientCore
-from busduct.endpoint._loop_thread import Job, LoopThread, is_running_in
 from busduct.endpoint.config import HTTPClientConfig
 from busduct.errors import LocalProtocolError
 

@@ -10,9 +10,9 @@ from typing import Self
 
 import msgspec
 
+from busduct._loop_thread import is_running_in
 from busduct._scopes import AsyncScope, Scope
 from busduct.endpoint._lifetime import Lifetime
-from busduct.endpoint._loop_thread import is_running_in
 from busduct.endpoint._query_errors import error_of
 from busduct.endpoint._reply import Reply
 from busduct.endpoint._stream import ChunkBuffer, QueryStream

@@ -46,7 +46,7 @@ class Job(Generic[T]):
         try:
             loop.call_soon_threadsafe(self._begin)
         except RuntimeError as error:
-            msg = "the client's event loop is closed"
+            msg = "the event loop is closed"
             raise LocalProtocolError(msg) from error
 
     def wait(self) -> T:
@@ -58,7 +58,7 @@ class Job(Generic[T]):
         # A loop that was only just started may not run yet.
         has_begun = self._begun.wait(BEGIN_SECONDS)
         if not has_begun and not self._loop.is_running() and self.future.cancel():
-            msg = "the client's event loop must be running in its thread"
+            msg = "the event loop must be running in its thread"
             raise LocalProtocolError(msg)
         return self.future.result()
 
