@@ -643,6 +643,15 @@ class Loan:
         Raises:
             BufferError: Views of it are still held.
         """
+    def freeze(self) -> Lease:
+        """Give it up, as sending does; return a lease of what was filled.
+
+        The lease is read-only and can be sent any number of times, each by reference
+        where the loan would have been. Copies nothing in the native backend.
+
+        Raises:
+            BufferError: Views of it are still held; it stays as it is.
+        """
     def as_numpy(
         self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None
     ) -> Any:
@@ -680,7 +689,7 @@ class Loan:
 
 @final
 class Lease:
-    """A received part, where it lies; read-only.
+    """A received part where it lies, or a loan that was frozen; read-only.
 
     Its buffer is of one dimension and bytes, and keeps it alive: what `memoryview`,
     `as_numpy` and `__dlpack__` give stays valid until the last of them is gone. The
@@ -695,7 +704,7 @@ class Lease:
     def nbytes(self) -> int: ...
     @property
     def is_shared(self) -> bool:
-        """Whether it lies in memory of the sender's; else it is this process's own."""
+        """Whether it is in shared memory, of the sender's or of a frozen loan."""
     @property
     def released(self) -> bool: ...
     def release(self) -> None:

@@ -1,4 +1,4 @@
-//! `Lease`: a received part, where it lies.
+//! `Lease`: a part that does not change any more, where it lies.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -40,7 +40,7 @@ impl Lease {
 
     #[getter]
     fn is_shared(&self, py: Python<'_>) -> PyResult<bool> {
-        self.0.look(py, Memory::is_lent)
+        self.0.look(py, Memory::is_shared)
     }
 
     #[getter]

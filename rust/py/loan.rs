@@ -11,6 +11,7 @@ use pyo3::types::PyCapsule;
 use super::arrays::{self, Request};
 use super::buffer::PyFrame;
 use super::held::Held;
+use super::lease::Lease;
 use super::memory::Memory;
 use crate::shm::Slot;
 
@@ -71,6 +72,12 @@ impl Loan {
 
     fn release(&self) -> PyResult<()> {
         self.0.release()
+    }
+
+    fn freeze(&self, py: Python<'_>) -> PyResult<Lease> {
+        let frame = self.0.give(py)?;
+        self.0.settle(true);
+        Ok(Lease::new(frame))
     }
 
     #[pyo3(signature = (dtype=None, shape=None), text_signature = "($self, dtype='uint8', shape=None)")]

@@ -116,9 +116,9 @@ impl Memory {
         }
     }
 
-    /// Whether a peer lent it.
-    pub(super) fn is_lent(&self) -> bool {
-        matches!(self.owner.as_other(), Some(Other::Lease(_)))
+    /// Whether it is shared memory, ours or a peer's.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.owner.as_other(), Some(Other::Slot(_) | Other::Lease(_)))
     }
 
     /// Set the bytes of memory that was made for a caller, who did not see it.

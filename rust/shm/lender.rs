@@ -57,6 +57,12 @@ impl Lender {
         num_lent - self.lent.len()
     }
 
+    /// Whether the peer has a slot that it did not give back yet, swept or not.
+    pub fn is_held(&self, index: u16) -> bool {
+        let index = usize::from(index);
+        self.is_lent[index] && self.control.held()[index].is_lent()
+    }
+
     /// Find what is lent by its number.
     pub fn find(&self, index: u16) -> Option<&Slot> {
         self.lent.iter().find(|slot| slot.index() == index)

@@ -95,7 +95,7 @@ impl Store {
     pub fn suits(&self, key: LenderKey, slot: &Slot) -> bool {
         let lender = self.lenders.get(key);
         slot.arena_id() == self.arena.id()
-            && lender.is_some_and(|lender| lender.find(slot.index()).is_none())
+            && lender.is_some_and(|lender| !lender.is_held(slot.index()))
     }
 
     /// Lend a slot that suits, before its descriptor is published.

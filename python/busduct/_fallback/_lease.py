@@ -1,4 +1,4 @@
-"""A received part, where it lies."""
+"""A part that does not change any more, where it lies."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -12,7 +12,7 @@ __all__ = ["Lease"]
 
 @final
 class Lease(bytes):
-    """A received part; read-only.
+    """A received part, or a loan that was frozen; read-only.
 
     The twin of the native class; see there for the contract. A `bytes`, because before
     Python 3.12 only a class that is one kind of bytes can have a buffer, and no other
@@ -28,7 +28,7 @@ class Lease(bytes):
         Raises:
             TypeError: Always.
         """
-        msg = "a lease comes from Socket.recv_lease"
+        msg = "a lease comes from Socket.recv_lease or Loan.freeze"
         raise TypeError(msg)
 
     @classmethod
@@ -44,7 +44,7 @@ class Lease(bytes):
 
     @property
     def is_shared(self) -> bool:
-        """Whether it lies in memory of the sender's, which it never does."""
+        """Whether it is in shared memory, which it never is."""
         self._check()
         return False
 

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from busduct._arrays import CPU, as_array, to_dlpack
+from busduct._fallback._lease import Lease
 from busduct.errors import ClosedError
 
 __all__ = ["Loan"]
@@ -60,6 +61,10 @@ class Loan(bytearray):
             msg = "views of the loan are held"
             raise BufferError(msg) from None
         self._is_released = True
+
+    def freeze(self) -> Lease:
+        """Give it up; return a lease of what was filled."""
+        return Lease._open(self._give())
 
     def as_numpy(
         self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None

@@ -54,7 +54,9 @@ fn a_peer_has_a_slot_once() {
     assert_eq!(refused.index(), slot.index());
     assert_eq!(ends.lender.find(slot.index()).unwrap().descriptor(), slot.descriptor());
     assert!(ends.lender.find(slot.index() + 1).is_none());
+    assert!(ends.lender.is_held(0) && !ends.lender.is_held(1));
     ends.control.held()[0].give_back();
+    assert!(!ends.lender.is_held(0), "it can be lent again before it is swept");
     ends.lender.lend(slot).unwrap();
     assert_eq!(ends.lender.num_lent(), 1);
 }
