@@ -42,10 +42,11 @@ test-rust:
 test-loom: ## interleavings of the lock-free layer; LOOM_MAX_PREEMPTIONS=5 and up for more
 	cargo test --quiet --manifest-path tests/rust/loom/Cargo.toml --target-dir target/loom
 
-# Again without shared memory, of which the pure-Python backend has none anyhow.
+# In three processes, as most tests mostly wait. Again without shared memory, of which
+# the pure-Python backend has none anyhow.
 test-python: build
-	$(BIN)/python -m pytest
-	BUSDUCT_SHM=off $(BIN)/python -m pytest tests/transport tests/interop -k 'not python'
+	$(BIN)/python -m pytest -n 3
+	BUSDUCT_SHM=off $(BIN)/python -m pytest -n 3 tests/transport tests/interop -k 'not python'
 
 test-kills: build ## kill 500 processes that share memory, and tell how soon others know
 	BUSDUCT_KILLS=500 $(BIN)/python -m pytest -s tests/chaos

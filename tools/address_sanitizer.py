@@ -62,8 +62,10 @@ def main() -> int:
     if not _is_told(environment):
         print("AddressSanitizer does not tell of memory that is used after it is freed")
         return 1
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3"]
+    status = subprocess.run(
+        [*pytest, *tests], cwd=ROOT, env=environment, check=False
+    ).returncode
     reports = sorted(REPORTS.iterdir())
     for report in reports:
         print(report.read_text(errors="replace"))

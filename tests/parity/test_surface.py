@@ -31,7 +31,11 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "node"), METHODS, ids=lambda part: str(part))
+def name_of(part: str | ast.FunctionDef) -> str:
+    return part if isinstance(part, str) else part.name
+
+
+@pytest.mark.parametrize(("cls", "node"), METHODS, ids=name_of)
 def test_member_exists_on_both_backends(
     backend: ModuleType, cls: str, node: ast.FunctionDef
 ) -> None:
@@ -45,7 +49,7 @@ def test_member_exists_on_both_backends(
         for cls, node in METHODS
         if not node.decorator_list and not node.name.startswith("__")
     ],
-    ids=lambda part: str(part),
+    ids=name_of,
 )
 def test_fallback_takes_the_arguments_of_the_stub(
     cls: str, node: ast.FunctionDef
