@@ -23,6 +23,7 @@ __all__ = [
     "RuntimeDirectory",
     "base_directory",
     "ipc_endpoint",
+    "make_private",
     "new_instance_path",
 ]
 
@@ -94,7 +95,7 @@ class RuntimeDirectory(Scope):
     def __init__(self, path: Path | None = None) -> None:
         path = new_instance_path(base_directory()) if path is None else path
         self.path = path
-        _make_private(path.parent)
+        make_private(path.parent)
         with _base_lock(path.parent):
             _sweep(path.parent)
             path.mkdir(mode=0o700)
@@ -117,7 +118,13 @@ class RuntimeDirectory(Scope):
             self._lock_fd = -1
 
 
-def _make_private(base: Path) -> None:
+def make_private(base: Path) -> None:
+    """Make a directory of mode 0700, unless it is there.
+
+    Raises:
+        ConfigError: What is there is no directory of ours alone.
+        OSError: What else the system refuses.
+    """
     base.parent.mkdir(parents=True, exist_ok=True)
     base.mkdir(mode=0o700, exist_ok=True)
     # lstat: in a shared directory somebody may have put a link here first.
