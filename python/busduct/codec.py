@@ -4,19 +4,13 @@ The three methods of `Codec` are those that mlcommons/endpoints asks of a codec,
 one written for it works here, and `MessageCodec` works there.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_type_hints
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from busduct.errors import (
-    ConfigError,
-    FrameTooLargeError,
-    MalformedFrameError,
-    RemoteProtocolError,
-)
-from busduct.tensors._fields import check_hint, is_tensor_type
+from busduct._message_types import check_message_type, decode_error, nodes_of
+from busduct.errors import ConfigError, FrameTooLargeError, RemoteProtocolError
 from busduct.tensors._hooks import Inbox, Outbox, TensorHooks
 
 __all__ = ["Buffer", "Codec", "MessageCodec", "PartsCodec"]
@@ -24,8 +18,6 @@ __all__ = ["Buffer", "Codec", "MessageCodec", "PartsCodec"]
 Buffer: TypeAlias = bytes | memoryview
 
 T = TypeVar("T")
-
-_OFFSET = re.compile(r" ?\(byte (\d+)\)$")
 
 
 class Codec(Protocol[T]):
@@ -104,15 +96,8 @@ class MessageCodec(Generic[T]):
         if max_message_bytes < 1:
             msg = f"max_message_bytes is {max_message_bytes}; it is at least 1"
             raise ConfigError(msg)
-        nodes = list(_nodes_of(message_type))
-        if any(isinstance(node, msgspec.inspect.ExtType) for node in nodes):
-            msg = f"{message_type} holds an extension type, which could be anything"
-            raise ConfigError(msg)
         self._hooks: TensorHooks | None = None
-        if any(_is_tensor(node) for node in nodes):
-            check_hint(message_type)
-            for hint in _hints_of(nodes):
-                check_hint(hint)
+        if check_message_type(message_type, nodes_of(message_type)):
             self._hooks = TensorHooks(enc_hook, dec_hook)
             enc_hook, dec_hook = self._hooks.encode, self._hooks.decode
         self._encoder = msgspec.msgpack.Encoder(enc_hook=enc_hook)
@@ -203,13 +188,10 @@ class MessageCodec(Generic[T]):
             raise FrameTooLargeError(nbytes, self._max_message_bytes)
         try:
             return self._decoder.decode(payload)
-        except (msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # NB: msgspec lets the last two through, for strings that are not UTF-8 and
             # for nesting without end.
-            msg = f"payload is not a {self._name}: {error}"
-            raise RemoteProtocolError(msg) from error
-        except msgspec.DecodeError as error:
-            raise _malformed(str(error), nbytes) from error
+            raise decode_error(error, self._name, nbytes) from error
 
     def on_decode_error(self, payload: Buffer, exc: Exception) -> T | None:
         """Return None: what a peer sent wrong is dropped, and counted by the receiver.
@@ -226,41 +208,6 @@ def _as_bytes(topic: str | bytes) -> bytes:
     return topic.encode() if isinstance(topic, str) else topic
 
 
-def _malformed(text: str, nbytes: int) -> MalformedFrameError:
-    found = _OFFSET.search(text)
-    # Without an offset, it is the end that came too early.
-    offset = int(found.group(1)) if found else nbytes
-    return MalformedFrameError(offset, _OFFSET.sub("", text))
-
-
 def _refuse_extension(code: int, _data: memoryview) -> NoReturn:
     msg = f"extension type {code} is refused"
     raise RemoteProtocolError(msg)
-
-
-def _is_tensor(node: Any) -> bool:
-    return isinstance(node, msgspec.inspect.CustomType) and is_tensor_type(node.cls)
-
-
-def _hints_of(nodes: Iterable[Any]) -> Iterator[Any]:
-    """Yield the types of fields as they were written: `inspect` tells only classes."""
-    for node in nodes:
-        owner = getattr(node, "cls", None)
-        if owner is not None and not _is_tensor(node):
-            yield from get_type_hints(owner).values()
-
-
-def _nodes_of(message_type: Any) -> Iterator[Any]:
-    """Yield what a type is made of; types may refer to themselves."""
-    seen: set[int] = set()
-    nodes: list[Any] = [msgspec.inspect.type_info(message_type)]
-    while nodes:
-        node = nodes.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        yield node
-        if isinstance(node, tuple | list):
-            nodes.extend(node)
-        elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field):
-            nodes.extend(getattr(node, name) for name in node.__struct_fields__)

@@ -18,6 +18,11 @@
     |  |- WorkerStartError(worker_id)   also a RuntimeError
     |  |- WorkerDiedError(worker_id, exit_code)
     |  `- EngineDeadError(engine)
+    |- SegmentError
+    |  |- SegmentGoneError(name)
+    |  |- SegmentFullError(requested, available)
+    |  `- StaleDescriptorError(generation)
+    |- PayloadError(path, type_name)    also a TypeError
     |- RequestError(code)               also a ValueError
     |- QueryError(query_id, error_type)
     |  `- QueryTimeoutError             also a TimeoutError
@@ -42,6 +47,7 @@ __all__ = [
     "HandshakeError",
     "LocalProtocolError",
     "MalformedFrameError",
+    "PayloadError",
     "PeerLostError",
     "ProtocolError",
     "QueryError",
@@ -50,6 +56,10 @@ __all__ = [
     "RemoteProtocolError",
     "RequestError",
     "RpcError",
+    "SegmentError",
+    "SegmentFullError",
+    "SegmentGoneError",
+    "StaleDescriptorError",
     "WaitTimeoutError",
     "WorkerDiedError",
     "WorkerError",
@@ -180,6 +190,64 @@ class MalformedFrameError(RemoteProtocolError):
     def __init__(self, offset: int, reason: str = "malformed frame") -> None:
         super().__init__(f"{reason} at byte {offset}")
         self.offset = offset
+        self.reason = reason
+
+
+class SegmentError(BusductError):
+    """Memory that processes share is not what it was said to be."""
+
+
+class SegmentGoneError(SegmentError):
+    """It was read before, or its time has passed, or it never was.
+
+    Attributes:
+        name: Of the segment.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"segment {name!r} is gone")
+        self.name = name
+
+
+class SegmentFullError(SegmentError):
+    """There is no room for it; nothing was kept.
+
+    Attributes:
+        requested: Bytes that were asked for.
+        available: Bytes that there were.
+    """
+
+    def __init__(self, requested: int, available: int) -> None:
+        super().__init__(f"segment of {requested} bytes exceeds {available} bytes left")
+        self.requested = requested
+        self.available = available
+
+
+class StaleDescriptorError(SegmentError):
+    """A descriptor names a segment that holds something else.
+
+    Attributes:
+        generation: What the descriptor says it to be.
+    """
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(f"segment is not of generation {generation:016x}")
+        self.generation = generation
+
+
+class PayloadError(BusductError, TypeError):
+    """A payload holds what cannot be sent; nothing was.
+
+    Attributes:
+        path: Where, such as ``payload["request"].callback``.
+        type_name: The name of the type of what is there.
+        reason: What to do about it.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        super().__init__(f"{path} is of type {type_name}: {reason}")
+        self.path = path
+        self.type_name = type_name
         self.reason = reason
 
 

@@ -1,17 +1,15 @@
-"""Read what the type of a field says of its tensor, and make what it asks for."""
+"""Read what the type of a field says of its tensor."""
 
-import sys
-from collections.abc import Callable
 from types import UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from busduct.errors import ConfigError
 from busduct.tensors._dtypes import DTYPES
 from busduct.tensors._header import Header
+from busduct.tensors._libraries import Maker, make_tensor, maker_of
 from busduct.tensors._numpy import as_numpy_dtype, require_numpy
-from busduct.tensors._tensor import Tensor, carried
 
-__all__ = ["Field", "check_hint", "field_of", "is_tensor_type"]
+__all__ = ["Field", "check_hint", "field_of"]
 
 Lengths = tuple[frozenset[int] | None, ...]
 
@@ -25,7 +23,7 @@ class Field(NamedTuple):
         lengths: For each dimension the lengths it takes; None for any, of one or all.
     """
 
-    make: Callable[[Any, Header, bool], Any]
+    make: Maker
     dtypes: frozenset[str] | None = None
     lengths: Lengths | None = None
 
@@ -44,11 +42,6 @@ class Field(NamedTuple):
             raise ConfigError(msg)
 
 
-def is_tensor_type(kind: Any) -> bool:
-    """Tell whether a field of that class holds an array."""
-    return _maker_of(kind) is not None
-
-
 def field_of(kind: Any) -> Field | None:
     """Return what a field of a type takes; None if that is no array.
 
@@ -59,11 +52,11 @@ def field_of(kind: Any) -> Field | None:
     Raises:
         ConfigError: The type says what cannot be checked, or what nothing fulfils.
     """
-    make = _maker_of(get_origin(kind) or kind)
+    make = maker_of(get_origin(kind) or kind)
     arguments = get_args(kind)
     if make is None or len(arguments) != 2:
         return None if make is None else Field(make)
-    named = _named_by_literal if make is _make_tensor else _named_by_scalar
+    named = _named_by_literal if make is make_tensor else _named_by_scalar
     return Field(make, named(arguments[1]), _lengths_of(arguments[0]))
 
 
@@ -76,52 +69,6 @@ def check_hint(hint: Any) -> None:
     if field_of(hint) is None:
         for argument in get_args(hint):
             check_hint(argument)
-
-
-def _maker_of(kind: Any) -> Callable[[Any, Header, bool], Any] | None:
-    """Choose by name: a library that was not imported made no type of ours."""
-    if kind is Tensor:
-        return _make_tensor
-    root = getattr(kind, "__module__", "").partition(".")[0]
-    # NB: JAX puts the module into the name, too.
-    name = getattr(kind, "__name__", "").rpartition(".")[2]
-    return _MAKERS.get((root, name))
-
-
-def _make_tensor(storage: Any, header: Header, copy: bool) -> Any:
-    return Tensor._of_header(_own(storage) if copy else storage, header)
-
-
-def _make_numpy(storage: Any, header: Header, copy: bool) -> Any:
-    array = carried(storage, header.dtype, header.shape)
-    if copy:
-        array = array.copy()
-    if header.dtype.is_native:
-        return array
-    return array.view(as_numpy_dtype(header.dtype))
-
-
-def _make_torch(storage: Any, header: Header, copy: bool) -> Any:
-    return sys.modules["torch"].from_dlpack(_make_tensor(storage, header, copy))
-
-
-def _make_jax(storage: Any, header: Header, copy: bool) -> Any:
-    jax = sys.modules["jax"]
-    # JAX takes read-only memory by DLPack only as a copy, but numpy's as it is: what is
-    # immutable either way.
-    array = _make_numpy(storage, header, copy)
-    return jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
-
-
-def _own(storage: Any) -> bytearray:
-    return bytearray(memoryview(storage))
-
-
-_MAKERS: dict[tuple[str, str], Callable[[Any, Header, bool], Any]] = {
-    ("numpy", "ndarray"): _make_numpy,
-    ("torch", "Tensor"): _make_torch,
-    ("jax", "Array"): _make_jax,
-}
 
 
 def _named_by_literal(kind: Any) -> frozenset[str] | None:

@@ -15,7 +15,7 @@ from busduct.tensors._header import (
 from busduct.tensors._numpy import require_numpy
 from busduct.tensors._tensor import Tensor, as_elements
 
-__all__ = ["Inbox", "Outbox", "TensorHooks"]
+__all__ = ["LOAN_BYTES", "Inbox", "Outbox", "TensorHooks", "header_of"]
 
 # What is smaller travels within the message: a part of its own costs more than that.
 INLINE_BYTES = 512
@@ -44,12 +44,12 @@ class Outbox:
         """Copy an array of any strides and byte order; return the part's number."""
         nbytes = elements.size * dtype.itemsize
         if nbytes < LOAN_BYTES:
-            return self._append(bytes_of(elements, dtype))
+            return self.put(bytes_of(elements, dtype))
         numpy = require_numpy()
         loan = self._loan(nbytes)
         target = numpy.frombuffer(loan, dtype.carrier).reshape(elements.shape)
         numpy.copyto(target, elements)
-        return self._append(loan)
+        return self.put(loan)
 
     def put_storage(self, storage: Any) -> int:
         """Send what holds a tensor as it is, or a copy where it cannot be held."""
@@ -57,7 +57,7 @@ class Outbox:
         may_change = type(storage) in (memoryview, bytearray)
         if may_change or any(part is storage for part in self.parts):
             storage = self._copy(memoryview(storage).cast("B"))
-        return self._append(storage)
+        return self.put(storage)
 
     def _copy(self, source: memoryview) -> Any:
         if source.nbytes < LOAN_BYTES:
@@ -66,9 +66,41 @@ class Outbox:
         memoryview(loan)[:] = source
         return loan
 
-    def _append(self, part: Any) -> int:
+    def put(self, part: Any) -> int:
+        """Send a part as it is; return its number."""
         self.parts.append(part)
         return len(self.parts)
+
+
+def header_of(value: Any, outbox: Outbox | None) -> list[Any] | None:
+    """Return the header of an array, once its elements are placed; None of the rest.
+
+    Args:
+        value: Anything.
+        outbox: Takes elements as parts; None to put all into the header.
+
+    Raises:
+        ImportError: numpy is not installed.
+        TypeError: An array that a message cannot hold.
+    """
+    place: int | bytes
+    if isinstance(value, Tensor):
+        if outbox is not None and outbox.takes(value.nbytes):
+            place = outbox.put_storage(value.storage)
+        else:
+            place = value.tobytes()
+        return [value.dtype, value.shape, place]
+    if not hasattr(value, "__dlpack__"):
+        return None
+    elements, dtype = as_elements(value)
+    if elements.ndim > MAX_DIMENSIONS:
+        msg = f"{elements.ndim} dimensions exceed limit of {MAX_DIMENSIONS}"
+        raise TypeError(msg)
+    if outbox is not None and outbox.takes(elements.size * dtype.itemsize):
+        place = outbox.put_elements(elements, dtype)
+    else:
+        place = bytes_of(elements, dtype)
+    return [dtype.name, elements.shape, place]
 
 
 def bytes_of(elements: Any, dtype: DType) -> bytes:
@@ -139,19 +171,14 @@ class TensorHooks:
             TypeError: An array that a message cannot hold, or something else and there
                 is no other hook.
         """
-        if isinstance(value, Tensor):
-            return [value.dtype, value.shape, self._place_storage(value)]
-        if not hasattr(value, "__dlpack__"):
-            if self._enc_hook is None:
-                name = type(value).__name__
-                msg = f"objects of type {name} cannot be encoded"
-                raise TypeError(msg)
-            return self._enc_hook(value)
-        elements, dtype = as_elements(value)
-        if elements.ndim > MAX_DIMENSIONS:
-            msg = f"{elements.ndim} dimensions exceed limit of {MAX_DIMENSIONS}"
+        header = header_of(value, self.current.outbox)
+        if header is not None:
+            return header
+        if self._enc_hook is None:
+            name = type(value).__name__
+            msg = f"objects of type {name} cannot be encoded"
             raise TypeError(msg)
-        return [dtype.name, elements.shape, self._place_elements(elements, dtype)]
+        return self._enc_hook(value)
 
     def decode(self, kind: Any, value: Any) -> Any:
         """Return the array of a header.
@@ -174,18 +201,6 @@ class TensorHooks:
         except (ImportError, BufferError, RuntimeError) as error:
             # The peer chose a type that the library here does not know.
             raise ConfigError(str(error)) from error
-
-    def _place_storage(self, tensor: Tensor) -> int | bytes:
-        outbox = self.current.outbox
-        if outbox is None or not outbox.takes(tensor.nbytes):
-            return tensor.tobytes()
-        return outbox.put_storage(tensor.storage)
-
-    def _place_elements(self, elements: Any, dtype: DType) -> int | bytes:
-        outbox = self.current.outbox
-        if outbox is None or not outbox.takes(elements.size * dtype.itemsize):
-            return bytes_of(elements, dtype)
-        return outbox.put_elements(elements, dtype)
 
     def _field_of(self, kind: Any) -> Field | None:
         # NB: by identity: the hash of a generic type takes longer than the rest.
