@@ -1,9 +1,12 @@
 """Encode a payload that is more than plain msgpack: what is large goes beside it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
@@ -22,12 +25,17 @@ __all__ = [
     "PartsWriter",
     "UnencodableError",
     "frozen_copy",
+    "is_long_and_flat",
 ]
 
 # What is smaller is cheaper within the msgpack than as a part of its own.
 LARGE_BYTES = 65536
 # What holds nothing.
-SCALARS = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset(
+    {str, int, float, bool, type(None), datetime, date, time, timedelta, UUID, Decimal}
+)
+# Longer lists of them are not looked through.
+_LONG_LENGTH = 16
 # How many containers are searched for large bytes; those in others are sent in place.
 _NUM_SEARCHED = 256
 
@@ -68,32 +76,39 @@ class PartsWriter:
     def encode(self, data: Any) -> tuple[bytes, tuple[Any, ...], int]:
         """Return the msgpack, the parts it refers to, and the bytes of all.
 
+        Args:
+            data: What `place` gave.
+
         Raises:
             UnencodableError: What it says; or whatever else msgspec raises.
             FrameTooLargeError: It is over `max_bytes`.
         """
         encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_unknown)
-        body = encoder.encode(self._place(data))
+        body = encoder.encode(data)
         self._outbox.count(len(body))
         parts = tuple(_frozen(part) for part in self._outbox.parts)
         return body, parts, self._outbox.nbytes
 
-    def _place(self, value: Any) -> Any:
+    def place(self, value: Any) -> Any:
         """Return what to encode in place of a value: itself, if nothing in it is large.
 
         msgspec asks nobody about bytes, so that they have to be looked for.
+
+        Raises:
+            UnencodableError: There is an extension type in it.
+            FrameTooLargeError: It is over `max_bytes`.
         """
         kind = type(value)
         if kind in (bytes, bytearray, memoryview):
             return self._place_bytes(value)
         if kind is msgspec.msgpack.Ext:
             raise UnencodableError(value, "extension types are refused")
-        if self._num_left <= 0:
-            return value
         self._num_left -= 1
         if kind is dict:
             return self._place_each(value, value.items(), dict, dict.__setitem__)
         if kind is list or kind is tuple:
+            if is_long_and_flat(value):
+                return value
             placed = self._place_each(value, enumerate(value), list, list.__setitem__)
             return placed if kind is list or placed is value else tuple(placed)
         if isinstance(value, msgspec.Struct):
@@ -108,7 +123,9 @@ class PartsWriter:
         for key, item in items:
             if type(item) in SCALARS:
                 continue
-            placed = self._place(item)
+            if self._num_left <= 0:
+                break
+            placed = self.place(item)
             if placed is not item:
                 changed = duplicate(value) if changed is None else changed
                 assign(changed, key, placed)
@@ -116,6 +133,9 @@ class PartsWriter:
 
     def _place_bytes(self, value: bytes | bytearray | memoryview) -> Any:
         nbytes = memoryview(value).nbytes
+        if type(value) is memoryview and not value.c_contiguous:
+            # msgspec refuses it.
+            value = value.tobytes()
         if nbytes < LARGE_BYTES or len(self._outbox.parts) >= MAX_PARTS:
             return value
         return encode_bytes(self._outbox.put_bytes(value), nbytes)
@@ -140,7 +160,9 @@ class PartsWriter:
             raise UnencodableError(value, f"enc_hook: {error}") from error
 
     def _place_lent(self, value: Any) -> Any:
-        if value.nbytes < LOAN_BYTES or len(self._outbox.parts) >= MAX_PARTS:
+        # NB: a loan of any size, for it has to be given up.
+        is_small = value.nbytes < LOAN_BYTES and not is_loan(value)
+        if is_small or len(self._outbox.parts) >= MAX_PARTS:
             return bytes(memoryview(value))
         return encode_bytes(self._outbox.put_bytes(value), value.nbytes)
 
@@ -211,6 +233,11 @@ def frozen_copy(value: Any, loan: "Callable[[int], Loan]") -> "bytes | Lease":
     part: bytes | Lease
     part = _frozen(value if is_loan(value) else _copy_of(memoryview(value), loan))
     return part
+
+
+def is_long_and_flat(value: Sequence[Any]) -> bool:
+    """Tell whether a list is likely of numbers or strings, and too long to look."""
+    return len(value) > _LONG_LENGTH and type(value[0]) in SCALARS
 
 
 def _copy_of(view: memoryview, loan: "Callable[[int], Loan]") -> Any:

@@ -19,6 +19,7 @@ from busduct.fmq._parts_out import (
     PartsWriter,
     UnencodableError,
     frozen_copy,
+    is_long_and_flat,
 )
 from busduct.fmq._payload_errors import payload_error
 from busduct.fmq._wire import Data, Encoded, Encoding
@@ -35,8 +36,6 @@ __all__ = ["PayloadDecoder", "encode"]
 _BYTES, _BUFFER, _OBJECT = Encoding.BYTES, Encoding.BUFFER, Encoding.OBJECT
 # How many containers are looked at before a payload is taken for plain msgpack.
 _NUM_LOOKED_AT = 32
-# Longer lists of numbers and strings are not looked through.
-_LONG_LENGTH = 16
 _UNENCODABLE = (
     UnencodableError,
     TypeError,
@@ -79,13 +78,17 @@ def encode(
     if kind is bytes:
         return _encoded(_BYTES, data, threshold, max_bytes)
     try:
-        if kind in SCALARS or _look(data, _NUM_LOOKED_AT) >= 0:
-            body = _encode_plain(data)
-            if body is not None:
-                return _encoded(_OBJECT, body, threshold, max_bytes)
-        elif _is_buffer(data):
+        num_left = _look(data, _NUM_LOOKED_AT)
+        if num_left < 0 and _is_buffer(data):
             return _encode_buffer(data, threshold, loan, max_bytes)
-        body, parts, nbytes = PartsWriter(loan, max_bytes, enc_hook).encode(data)
+        plain = _encode_plain(data) if num_left >= 0 else None
+        if plain is not None and (num_left or len(plain) < LARGE_BYTES):
+            return _encoded(_OBJECT, plain, threshold, max_bytes)
+        writer = PartsWriter(loan, max_bytes, enc_hook)
+        placed = writer.place(data)
+        if plain is not None and placed is data:
+            return _encoded(_OBJECT, plain, threshold, max_bytes)
+        body, parts, nbytes = writer.encode(placed)
     except _UNENCODABLE as error:
         raise payload_error(data, error) from error
     return Encoded(_OBJECT, body, parts, nbytes, nbytes >= threshold)
@@ -212,7 +215,8 @@ def _encoded(encoding: Encoding, body: bytes, threshold: int, limit: int) -> Enc
 def _encode_buffer(
     data: Any, threshold: int, loan: "Callable[[int], Loan]", max_bytes: int
 ) -> Encoded:
-    nbytes = memoryview(data).nbytes
+    # NB: what was released says so by its length.
+    nbytes = len(data) if is_lent(data) else memoryview(data).nbytes
     if nbytes > max_bytes:
         raise FrameTooLargeError(nbytes, max_bytes)
     body = frozen_copy(data, loan)
@@ -248,7 +252,7 @@ def _look(value: Any, num_left: int) -> int:
     if kind is dict:
         items = value.values()
     elif kind is list or kind is tuple:
-        if len(value) > _LONG_LENGTH and type(value[0]) in SCALARS:
+        if is_long_and_flat(value):
             return num_left
         items = value
     elif kind is bytes:
@@ -256,7 +260,7 @@ def _look(value: Any, num_left: int) -> int:
     elif isinstance(value, msgspec.Struct):
         items = [getattr(value, name) for name in value.__struct_fields__]
     else:
-        return -1
+        return num_left if kind in SCALARS else -1
     for item in items:
         if type(item) in SCALARS:
             continue
