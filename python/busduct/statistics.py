@@ -12,6 +12,7 @@ __all__ = [
     "PeerStatistics",
     "PoolStatistics",
     "PublisherStatistics",
+    "QueueConsumerStatistics",
     "RankStatistics",
     "SocketStatistics",
     "SubscriberStatistics",
@@ -371,3 +372,40 @@ class EndpointClientStatistics:
     num_late: int
     num_restarts: int
     workers: tuple[WorkerStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConsumerStatistics:
+    """Counters of one consumer of a queue since it was opened, and what it holds.
+
+    Attributes:
+        num_got: Messages handed to the caller.
+        num_acknowledged: Messages done with: those that the caller acknowledged, or
+            that were when it got them, and those that did not decode.
+        num_unacknowledged: Messages that the caller got and is not done with.
+        num_returned: Messages that the caller gave back.
+        num_prefetched: Messages that have come and wait to be taken.
+        prefetched_nbytes: Payload bytes of those.
+        num_gaps: Messages that producers dropped, as they say themselves.
+        num_redelivered: Messages taken that had been sent to a consumer before.
+        num_superseded: Messages dropped because they came a second time before they
+            were taken.
+        num_malformed: Messages dropped because a producer broke the protocol.
+        num_undecodable: Messages whose payload did not decode, and that were skipped.
+        num_producers: Connections of producers that are up.
+        num_waiting: Calls that wait for a message.
+    """
+
+    num_got: int
+    num_acknowledged: int
+    num_unacknowledged: int
+    num_returned: int
+    num_prefetched: int
+    prefetched_nbytes: int
+    num_gaps: int
+    num_redelivered: int
+    num_superseded: int
+    num_malformed: int
+    num_undecodable: int
+    num_producers: int
+    num_waiting: int

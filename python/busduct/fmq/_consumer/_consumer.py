@@ -1,0 +1,316 @@
+"""Take the messages of a queue, from all of its producers."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from busduct.errors import ClosedError
+from busduct.fmq._consumer._channel import Channel
+from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._consumer._producer_link import ProducerLink, Taken
+from busduct.fmq._consumer._receipt import Desk, Receipt
+from busduct.fmq._consumer._waiters import Waiters
+from busduct.fmq._directory import Registration
+from busduct.fmq._message import Message, make_descriptor
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._wire import ID_BYTES, Data
+from busduct.statistics import QueueConsumerStatistics
+
+if TYPE_CHECKING:
+    from busduct._core import Context
+
+__all__ = ["Consumer"]
+
+# What may be taken before other tasks have their turn: some milliseconds at most.
+MAX_TAKEN = 2048
+MAX_TAKEN_NBYTES = 4 << 20
+MAX_ERRORS = 16
+
+
+class Consumer:
+    """One consumer of a queue, in one running loop.
+
+    It binds an endpoint of its own and registers it at the queue's address, where
+    producers learn of it. Each sends it messages ahead, up to the prefetch of its
+    options. What producers send beyond that, as they do at their end, is held up to
+    the high-water marks in all; the rest stays where it is.
+
+    A message is delivered once unless its consumer dies, or its connection breaks,
+    before the producer knew that it was done with; then again, to whoever is there,
+    with `num_deliveries` above 1.
+
+    Args:
+        context: Owns the socket; it stays open until the consumer is closed.
+        address: Of the queue's directory.
+        name: Of the queue.
+        options: Of the queue.
+        data_endpoint: To bind; with a TCP port of 0 the system chooses one.
+        decode: Gives the payload of a message when it is taken. One for which it raises
+            is done with, for it would not decode elsewhere either.
+
+    Raises:
+        BusductError: As of `Socket.bind`.
+        RuntimeError: No loop is running.
+    """
+
+    def __init__(
+        self,
+        context: "Context",
+        address: str,
+        name: str,
+        options: QueueOptions,
+        data_endpoint: str,
+        *,
+        decode: Callable[[Data], Any],
+    ) -> None:
+        self._decode = decode
+        self._is_manual = options.ack == "manual"
+        self._is_closed = False
+        consumer_id = os.urandom(ID_BYTES)
+        self._intake = Intake(name, consumer_id, options)
+        self._desk = Desk(self._settle)
+        self._waiters = Waiters()
+        self._errors: deque[Exception] = deque(maxlen=MAX_ERRORS)
+        self._orphans: list[Taken] = []
+        self._num_got = 0
+        self._num_undecodable = 0
+        self._taken_in_turn = 0
+        self._taken_nbytes_in_turn = 0
+        self._channel = Channel(
+            context,
+            data_endpoint,
+            options,
+            intake=self._intake,
+            on_change=self._on_change,
+        )
+        self._registration = Registration(
+            context,
+            address,
+            name,
+            consumer_id,
+            self._channel.endpoint,
+            insecure=options.insecure,
+        )
+
+    @property
+    def data_endpoint(self) -> str:
+        """Where producers connect."""
+        return self._channel.endpoint
+
+    async def wait_registered(self) -> None:
+        """Wait until producers can learn of this consumer. Cancelling is safe.
+
+        Raises:
+            BusductError: As of `Registration.wait_registered`.
+        """
+        await self._registration.wait_registered()
+
+    async def get(self) -> Message:
+        """Take the next message, waiting for it. Producers take turns.
+
+        Cancelling loses nothing. What is there comes without giving way to other tasks,
+        but after 2048 messages or 4 MiB they have their turn.
+
+        Raises:
+            ClosedError: It is closed.
+        """
+        if self._owes_turn:
+            await self._give_turn()
+        message = self.get_nowait()
+        has_waited = False
+        while message is None:
+            self._channel.tell()
+            await self._waiters.wait(again=has_waited)
+            has_waited = True
+            message = self.get_nowait()
+        return message
+
+    async def get_many(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
+        """Take what is there, at least one message, waiting for the first; as `get`.
+
+        Args:
+            max_n: Messages at most.
+            acknowledge: As of `get_nowait`.
+        """
+        if self._owes_turn:
+            await self._give_turn()
+        messages = self.get_many_nowait(max_n, acknowledge=acknowledge)
+        has_waited = False
+        while not messages:
+            self._channel.tell()
+            await self._waiters.wait(again=has_waited)
+            has_waited = True
+            messages = self.get_many_nowait(max_n, acknowledge=acknowledge)
+        return messages
+
+    def get_nowait(self, *, acknowledge: bool = True) -> Message | None:
+        """Take the next message; None if there is none.
+
+        Args:
+            acknowledge: Whether, in automatic mode, it is done with at once; otherwise
+                once its `_acknowledge` is called.
+
+        Raises:
+            ClosedError: It is closed.
+        """
+        if self._channel.is_closed:
+            what = "consumer"
+            raise ClosedError(what)
+        intake = self._intake
+        while True:
+            taken = intake.take()
+            if taken is None:
+                if not self._channel.receive():
+                    return None
+                continue
+            self._taken_in_turn += 1
+            self._taken_nbytes_in_turn += taken[3]
+            message = self._open(taken, acknowledge)
+            self._channel.note_taken()
+            if message is not None:
+                self._num_got += 1
+                return message
+
+    def get_many_nowait(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
+        """Take what is there, an empty list if nothing is; as `get_nowait`."""
+        messages: list[Message] = []
+        while len(messages) < max_n and not (messages and self._owes_turn):
+            message = self.get_nowait(acknowledge=acknowledge)
+            if message is None:
+                break
+            messages.append(message)
+        return messages
+
+    def statistics(self) -> QueueConsumerStatistics:
+        """Return the counters, and what is held."""
+        with suppress(ClosedError):
+            self._channel.note_events()
+        intake = self._intake
+        return QueueConsumerStatistics(
+            num_got=self._num_got,
+            num_acknowledged=intake.num_settled,
+            num_unacknowledged=intake.num_unsettled,
+            num_returned=intake.num_returned,
+            num_prefetched=intake.num_held,
+            prefetched_nbytes=intake.held_nbytes,
+            num_gaps=intake.origins.num_gaps,
+            num_redelivered=intake.num_redelivered,
+            num_superseded=intake.num_superseded,
+            num_malformed=intake.num_malformed,
+            num_undecodable=self._num_undecodable,
+            num_producers=intake.num_links,
+            num_waiting=len(self._waiters),
+        )
+
+    def recent_errors(self) -> list[Exception]:
+        """Return what peers did wrong, and why payloads did not decode.
+
+        The last 16 of each, oldest first.
+        """
+        errors: list[Exception] = []
+        with suppress(ClosedError):
+            errors += self._channel.errors()
+        return errors + list(self._errors)
+
+    def undelivered(self) -> list[Message]:
+        """Take, after `close`, what nobody will deliver.
+
+        Those are the messages that were not taken and whose producer had ended: what
+        others sent goes back to them.
+        """
+        orphans, self._orphans = self._orphans, []
+        messages = (self._open(taken, acknowledge=True) for taken in orphans)
+        return [message for message in messages if message is not None]
+
+    async def close(self) -> None:
+        """Tell producers what is done, and end. Idempotent.
+
+        What was prefetched and not taken, or not acknowledged, goes back to its
+        producers. Calls that wait raise `ClosedError`.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._registration.close()
+            with suppress(ClosedError):
+                self._channel.note_events()
+            self._orphans = self._intake.drop_held()
+        await self._channel.close()
+
+    def _open(self, taken: Taken, acknowledge: bool) -> Message | None:
+        """Make a message of what was taken; None if it does not decode."""
+        link, number, data, nbytes = taken
+        try:
+            payload = self._decode(data)
+        except Exception as error:
+            self._num_undecodable += 1
+            self._errors.append(_without_frames(error))
+            self._settle_taken(taken)
+            return None
+        except BaseException:
+            # The program is about to end, or so: somebody else should have it.
+            self._intake.keep(taken)
+            self._settle(link, number, is_done=False)
+            raise
+        receipt = None
+        if acknowledge and not self._is_manual:
+            self._settle_taken(taken)
+        else:
+            self._intake.keep(taken)
+            receipt = Receipt(self._desk, link, number, is_manual=self._is_manual)
+        return Message(
+            payload,
+            data.msg_id,
+            data.timestamp,
+            make_descriptor("", nbytes) if data.is_large else None,
+            link.origin.producer_id,
+            data.num_deliveries,
+            receipt,
+        )
+
+    def _settle_taken(self, taken: Taken) -> None:
+        if self._intake.settle_taken(taken):
+            self._channel.tell()
+        else:
+            self._channel.tell_soon()
+
+    def _settle(self, link: ProducerLink, number: int, is_done: bool) -> None:
+        """Take a receipt."""
+        if self._channel.is_closed:
+            return
+        if not is_done:
+            self._intake.give_back(link, number)
+        elif self._intake.settle(link, number):
+            self._channel.tell()
+            return
+        self._channel.tell_soon()
+
+    def _on_change(self) -> None:
+        if self._channel.is_closed:
+            self._waiters.wake(len(self._waiters))
+        else:
+            self._waiters.wake(self._intake.num_held)
+
+    @property
+    def _owes_turn(self) -> bool:
+        return (
+            self._taken_in_turn >= MAX_TAKEN
+            or self._taken_nbytes_in_turn >= MAX_TAKEN_NBYTES
+        )
+
+    async def _give_turn(self) -> None:
+        self._taken_in_turn = self._taken_nbytes_in_turn = 0
+        await asyncio.sleep(0)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Let go of what the frames of an error hold, which may be shared memory."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error

@@ -1,0 +1,313 @@
+"""What all producers of a queue have sent to one consumer: no input or output."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from busduct.errors import FrameTooLargeError, RemoteProtocolError
+from busduct.fmq._consumer._origins import Origins
+from busduct.fmq._consumer._producer_link import Origin, ProducerLink, Taken
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._wire import (
+    ID_BYTES,
+    VERSION,
+    Data,
+    Hello,
+    Refusal,
+    Welcome,
+    encode_control,
+    parse_from_producer,
+)
+
+__all__ = ["Intake"]
+
+_NOBODY = Origin("")
+
+
+class Intake:
+    """The producers' connections, what they brought, and what they are to be told.
+
+    A connection that says what no producer says is told so and not listened to any
+    more. What it had brought and was not taken is dropped: its producer has it still.
+
+    Args:
+        name: Of the queue.
+        consumer_id: What the consumer is to its producers.
+        options: Of the queue.
+
+    Attributes:
+        name: Of the queue.
+        origins: The producers.
+        answers: What is to be sent to connections at once.
+        refusals: What they did wrong, since this was last cleared.
+        num_held: Messages that came and were not taken.
+        held_nbytes: Of those.
+        num_unsettled: Messages taken that the application is not done with.
+        num_settled: Those that it is done with.
+        num_returned: Those that it gave back.
+        num_redelivered: Messages taken that had been sent to a consumer before.
+        num_superseded: Messages dropped because they came again before their turn.
+        num_malformed: Messages dropped of connections that are not listened to.
+        num_links: Connections of producers that are.
+    """
+
+    def __init__(self, name: str, consumer_id: bytes, options: QueueOptions) -> None:
+        self.name = name
+        self.origins = Origins()
+        self.answers: list[tuple[bytes, bytes]] = []
+        self.refusals: list[RemoteProtocolError] = []
+        self.num_held = 0
+        self.held_nbytes = 0
+        self.num_unsettled = 0
+        self.num_settled = 0
+        self.num_returned = 0
+        self.num_redelivered = 0
+        self.num_superseded = 0
+        self.num_malformed = 0
+        self.num_links = 0
+        self._options = options
+        self._consumer_id = consumer_id
+        self._links: dict[bytes, ProducerLink] = {}
+        self._ended: dict[ProducerLink, None] = {}
+        self._ready: deque[ProducerLink] = deque()
+        self._untold: dict[ProducerLink, None] = {}
+        # Told no later, so that a producer does not come to the end of its window.
+        self._due_messages = max(1, options.prefetch_messages // 4)
+        self._due_nbytes = options.prefetch_bytes // 4
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be received until some of what is held is taken.
+
+        Producers that keep to their windows never bring that about.
+        """
+        options, num_links = self._options, self.num_links
+        return (
+            self.num_held > options.hwm_messages + num_links * options.prefetch_messages
+            or self.held_nbytes > options.hwm_bytes + num_links * options.prefetch_bytes
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it is well below where it `is_full`."""
+        options = self._options
+        return (
+            self.num_held <= options.hwm_messages // 2
+            and self.held_nbytes <= options.hwm_bytes // 2
+        )
+
+    @property
+    def routing_ids(self) -> list[bytes]:
+        """All connections that are known, of producers or not."""
+        return list(self._links)
+
+    def receive(self, routing_id: bytes, parts: Sequence[Any]) -> None:
+        """Take in what came by a connection."""
+        link = self._links.get(routing_id)
+        if link is not None and link.is_refused:
+            self.num_malformed += 1
+            return
+        try:
+            said = parse_from_producer(parts)
+            if type(said) is Hello:
+                self._greet(routing_id, link, said)
+            elif link is None:
+                msg = "message before anything was said about its producer"
+                raise RemoteProtocolError(msg)
+            elif type(said) is Data:
+                self._hold(link, said)
+        except RemoteProtocolError as error:
+            self._refuse(routing_id, error)
+
+    def take(self) -> Taken | None:
+        """Take the next message; each connection that has some gets its turn."""
+        ready = self._ready
+        while ready:
+            link = ready[0]
+            number = link.num_taken
+            data, nbytes = link.take()
+            self.num_held -= 1
+            self.held_nbytes -= nbytes
+            if not link.held:
+                ready.popleft()
+                self._let_go(link)
+            elif len(ready) > 1:
+                ready.rotate(-1)
+            if not link.superseded or data.msg_id not in link.superseded:
+                self.num_redelivered += data.num_deliveries > 1
+                return link, number, data, nbytes
+            self.num_superseded += 1
+            self._note_settled(link, number, nbytes)
+        return None
+
+    def settle_taken(self, taken: Taken) -> bool:
+        """Note that the application is done with what it took last.
+
+        Returns:
+            Whether its producer is to be told at once.
+        """
+        link, number, _, nbytes = taken
+        self.num_settled += 1
+        return self._note_settled(link, number, nbytes)
+
+    def keep(self, taken: Taken) -> None:
+        """Note that the application is not done with what it took last."""
+        link, number, _, nbytes = taken
+        self.num_unsettled += 1
+        link.keep_unsettled(number, nbytes)
+
+    def settle(self, link: ProducerLink, number: int) -> bool:
+        """Note that the application is done with what it kept; again does nothing.
+
+        Returns:
+            As `settle_taken`.
+        """
+        if not link.settle(number):
+            return False
+        self.num_unsettled -= 1
+        self.num_settled += 1
+        return self._is_due(link)
+
+    def give_back(self, link: ProducerLink, number: int) -> None:
+        """Note that the application gives back what it kept; again does nothing."""
+        if link.give_back(number):
+            self.num_unsettled -= 1
+            self.num_returned += 1
+            self._is_due(link)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether any producer is to be told anything."""
+        return bool(self._untold)
+
+    def take_news(self) -> list[ProducerLink]:
+        """Take the connections whose producers are to be told something."""
+        links = list(self._untold)
+        self._untold.clear()
+        return links
+
+    def put_off(self, link: ProducerLink) -> None:
+        """Note that a producer could not be told."""
+        self._untold[link] = None
+
+    def end(self, routing_id: bytes) -> None:
+        """Note that a connection is lost; more of what it brought may still come."""
+        link = self._links.get(routing_id)
+        if link is not None:
+            self._ended[link] = None
+            self._note_over(link)
+
+    def forget_ended(self) -> None:
+        """Forget the connections that are lost: nothing of them comes any more.
+
+        What they brought is still to be taken.
+        """
+        for link in self._ended:
+            if self._links.get(link.routing_id) is link:
+                del self._links[link.routing_id]
+            self._let_go(link)
+        self._ended.clear()
+
+    def drop_held(self) -> list[Taken]:
+        """Drop all that was not taken; return what came of connections that are lost.
+
+        Producers deliver to somebody else what a connection brought that they see end.
+        """
+        orphans: list[Taken] = []
+        for link in self._ready:
+            first = link.num_taken
+            held = link.drop_held()
+            if link.is_over:
+                orphans += [
+                    (link, number, data, nbytes)
+                    for number, (data, nbytes) in enumerate(held, first)
+                    if data.msg_id not in link.superseded
+                ]
+        self._ready.clear()
+        self.num_held = self.held_nbytes = 0
+        return orphans
+
+    def _greet(
+        self, routing_id: bytes, link: ProducerLink | None, hello: Hello
+    ) -> None:
+        if link is not None and not link.is_over:
+            msg = "said a second time what it is"
+            raise RemoteProtocolError(msg)
+        if hello.version != VERSION:
+            msg = f"version {hello.version} of the queue protocol; this is {VERSION}"
+            raise RemoteProtocolError(msg)
+        if hello.queue != self.name:
+            msg = f"wants queue {hello.queue[:80]!r}; this is {self.name!r}"
+            raise RemoteProtocolError(msg)
+        if len(hello.producer_id) != ID_BYTES:
+            msg = f"producer id of {len(hello.producer_id)} bytes, not {ID_BYTES}"
+            raise RemoteProtocolError(msg)
+        link = ProducerLink(routing_id, self.origins.find(hello.producer_id))
+        link.origin.links.append(link)
+        self._links[routing_id] = link
+        self.num_links += 1
+        options = self._options
+        welcome = Welcome(
+            VERSION,
+            self._consumer_id,
+            options.prefetch_messages,
+            options.prefetch_bytes,
+        )
+        self.answers.append((routing_id, encode_control(welcome)))
+
+    def _hold(self, link: ProducerLink, data: Data) -> None:
+        nbytes = len(data.body) + sum(map(len, data.parts))
+        if nbytes > self._options.max_message_bytes:
+            raise FrameTooLargeError(nbytes, self._options.max_message_bytes)
+        if data.num_skipped or data.num_deliveries > 1:
+            self.origins.note(link, data)
+        if not link.held:
+            self._ready.append(link)
+        link.receive(data, nbytes)
+        self.num_held += 1
+        self.held_nbytes += nbytes
+
+    def _refuse(self, routing_id: bytes, error: RemoteProtocolError) -> None:
+        self.num_malformed += 1
+        self.refusals.append(error)
+        link = self._links.get(routing_id)
+        if link is None:
+            link = self._links[routing_id] = ProducerLink(routing_id, _NOBODY)
+            link.is_over = True
+        else:
+            self._note_over(link)
+            while (news := link.next_news()) is not None:
+                self.answers.append((routing_id, news))
+                link.note_told()
+            self.num_held -= len(link.held)
+            self.held_nbytes -= link.held_nbytes
+            if link.drop_held():
+                self._ready.remove(link)
+            self._let_go(link)
+        link.is_refused = True
+        refusal = encode_control(Refusal(VERSION, str(error)))
+        self.answers.append((routing_id, refusal))
+
+    def _note_settled(self, link: ProducerLink, number: int, nbytes: int) -> bool:
+        link.settle_taken(number, nbytes)
+        return self._is_due(link)
+
+    def _is_due(self, link: ProducerLink) -> bool:
+        if link.is_over:
+            return False
+        self._untold[link] = None
+        return (
+            link.num_untold >= self._due_messages
+            or link.untold_nbytes >= self._due_nbytes
+        )
+
+    def _note_over(self, link: ProducerLink) -> None:
+        if not link.is_over:
+            link.is_over = True
+            self.num_links -= 1
+            self._untold.pop(link, None)
+
+    def _let_go(self, link: ProducerLink) -> None:
+        """Forget a connection that is over, once all it brought was taken."""
+        if link.is_over and not link.held and link in link.origin.links:
+            link.origin.links.remove(link)

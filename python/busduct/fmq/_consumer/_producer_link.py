@@ -1,0 +1,172 @@
+"""What one producer has sent on one connection, and what it was told about it.
+
+Both ends number the messages of a connection from 0, as docs/wire.md says in "FMQ".
+"""
+
+from collections import deque
+from typing import TypeAlias
+
+from busduct.fmq._wire import Ack, Data, Nack, encode_control
+
+__all__ = ["Origin", "ProducerLink", "Taken"]
+
+
+class Origin:
+    """A producer, over all of its connections.
+
+    Attributes:
+        producer_id: In hexadecimal.
+        num_skipped: Ids that it said it had dropped.
+        links: Its connections that are up, or of which messages wait to be taken.
+    """
+
+    __slots__ = ("links", "num_skipped", "producer_id")
+
+    def __init__(self, producer_id: str) -> None:
+        self.producer_id = producer_id
+        self.num_skipped = 0
+        self.links: list[ProducerLink] = []
+
+
+class ProducerLink:
+    """One connection of a producer.
+
+    A message on it is held until it is taken, unsettled until the application is done
+    with it or gives it back, and untold until the producer knows.
+
+    Args:
+        routing_id: Of the connection.
+        origin: The producer.
+
+    Attributes:
+        held: What came and was not taken, oldest first, and its bytes.
+        held_nbytes: Of all that.
+        num_taken: How many were taken; it is the number of the first one held.
+        num_untold: Settled messages that the producer does not know of.
+        untold_nbytes: Of those.
+        superseded: Ids of messages that came again on another connection.
+        is_refused: What comes is dropped.
+        is_over: Nothing more can be told.
+    """
+
+    __slots__ = (
+        "_others",
+        "_returned",
+        "_told",
+        "_unsettled",
+        "held",
+        "held_nbytes",
+        "is_over",
+        "is_refused",
+        "num_taken",
+        "num_untold",
+        "origin",
+        "routing_id",
+        "superseded",
+        "untold_nbytes",
+    )
+
+    def __init__(self, routing_id: bytes, origin: Origin) -> None:
+        self.routing_id = routing_id
+        self.origin = origin
+        self.held: deque[tuple[Data, int]] = deque()
+        self.held_nbytes = 0
+        self.num_taken = 0
+        self.num_untold = 0
+        self.untold_nbytes = 0
+        self.superseded: set[int] = set()
+        self.is_refused = False
+        self.is_over = False
+        # Ascending, as messages are taken in order.
+        self._unsettled: dict[int, int] = {}
+        self._others: list[int] = []
+        self._returned: list[int] = []
+        self._told = 0
+
+    @property
+    def num_unsettled(self) -> int:
+        """Messages taken that the application is not done with."""
+        return len(self._unsettled)
+
+    def receive(self, data: Data, nbytes: int) -> None:
+        """Hold the next message."""
+        self.held.append((data, nbytes))
+        self.held_nbytes += nbytes
+
+    def take(self) -> tuple[Data, int]:
+        """Take the first message that is held; its number was `num_taken`."""
+        taken = self.held.popleft()
+        self.num_taken += 1
+        self.held_nbytes -= taken[1]
+        return taken
+
+    def keep_unsettled(self, number: int, nbytes: int) -> None:
+        """Note that the message taken last is not done with."""
+        self._unsettled[number] = nbytes
+
+    def settle_taken(self, number: int, nbytes: int) -> None:
+        """Note that the message taken last is done with."""
+        self.num_untold += 1
+        self.untold_nbytes += nbytes
+        if self._unsettled:
+            self._others.append(number)
+
+    def settle(self, number: int) -> bool:
+        """Note that the application is done with an earlier one.
+
+        Returns:
+            False if it was already, or had given it back.
+        """
+        nbytes = self._unsettled.pop(number, None)
+        if nbytes is None:
+            return False
+        self.settle_taken(number, nbytes)
+        return True
+
+    def give_back(self, number: int) -> bool:
+        """Note that the application gives an earlier one back.
+
+        Returns:
+            False if it had already, or was done with it.
+        """
+        nbytes = self._unsettled.pop(number, None)
+        if nbytes is None:
+            return False
+        self._returned.append(number)
+        return True
+
+    def next_news(self) -> bytes | None:
+        """Return what the producer is to be told next; None if it knows all."""
+        if self._returned:
+            # NB: before the acknowledgement, which may cover their numbers.
+            return encode_control(Nack(tuple(self._returned)))
+        upto = self._upto
+        others = tuple(number for number in self._others if number >= upto)
+        if upto > self._told or others:
+            return encode_control(Ack(upto, others))
+        return None
+
+    def note_told(self) -> None:
+        """Note that `next_news` was sent, and nothing done in between."""
+        if self._returned:
+            self._returned.clear()
+            return
+        self._told = self._upto
+        self._others.clear()
+        self.num_untold = 0
+        self.untold_nbytes = 0
+
+    @property
+    def _upto(self) -> int:
+        return next(iter(self._unsettled), self.num_taken)
+
+    def drop_held(self) -> list[tuple[Data, int]]:
+        """Take all that is held, not to be delivered here."""
+        dropped = list(self.held)
+        self.held.clear()
+        self.held_nbytes = 0
+        return dropped
+
+
+# What a message came by, its number there, what it is, and how many bytes.
+Taken: TypeAlias = tuple[ProducerLink, int, Data, int]

@@ -1,0 +1,123 @@
+"""Producers come and go, and so do consumers."""
+
+import asyncio
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.fmq.consuming import scene
+from tests.transport.waiting import eventually, settle
+
+from busduct.errors import ClosedError
+
+
+async def test_what_a_producer_that_ended_had_sent_is_still_delivered(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        await producer.put(*[str(n).encode() for n in range(600)])
+        producer.close()
+        for n in range(600):
+            assert (await here.consumer.get()).payload == str(n).encode()
+        await eventually(lambda: here.consumer.statistics().num_producers == 0)
+        # The connection is forgotten with the next thing that happens.
+        await here.producer()
+        await eventually(lambda: len(here.consumer._intake.routing_ids) == 1)
+
+
+async def test_what_comes_again_before_it_was_taken_is_given_once(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        await producer.put(b"a", b"b", b"c")
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 3)
+        producer.close()
+        again = await here.producer(producer.producer_id)
+        await again.put(b"b", first_id=1, num_deliveries=2)
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 4)
+        got = [await here.consumer.get() for _ in range(3)]
+        assert sorted(message.payload for message in got) == [b"a", b"b", b"c"]
+        assert here.consumer.get_nowait() is None
+        statistics = here.consumer.statistics()
+        assert (statistics.num_superseded, statistics.num_redelivered) == (1, 1)
+
+
+async def test_what_a_producer_dropped_is_counted_once(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        await producer.put(b"a", first_id=3, num_skipped=3)
+        await producer.put(b"b", first_id=9, num_skipped=8)
+        await producer.put(b"c", first_id=10, num_skipped=8)
+        for _ in range(3):
+            await here.consumer.get()
+        producer.close()
+        again = await here.producer(producer.producer_id)
+        await again.put(b"d", first_id=12, num_skipped=9)
+        await here.consumer.get()
+        assert here.consumer.statistics().num_gaps == 9
+
+
+async def test_close_tells_what_is_done_and_ends_those_who_wait(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        await producer.put(b"a", b"b", b"c")
+        await here.consumer.get()
+        waiting = asyncio.create_task(here.consumer.get_many(10))
+        await waiting
+        stuck = asyncio.create_task(here.consumer.get())
+        await settle()
+        await here.consumer.close()
+        await here.consumer.close()
+        with pytest.raises(ClosedError):
+            await stuck
+        with pytest.raises(ClosedError):
+            here.consumer.get_nowait()
+        await producer.told(3)
+        assert here.consumer.undelivered() == []
+        assert here.consumer.statistics().num_got == 3
+
+
+async def test_close_tells_of_what_nobody_else_can_deliver(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        stays, goes = await here.producer(), await here.producer()
+        await stays.put(b"kept")
+        await goes.put(b"a", b"b")
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 3)
+        goes.close()
+        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        await here.consumer.close()
+        left = here.consumer.undelivered()
+        assert [message.payload for message in left] == [b"a", b"b"]
+        assert here.consumer.undelivered() == []
+
+
+async def test_it_ends_with_its_context(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        stuck = asyncio.create_task(here.consumer.get())
+        await settle()
+        await here.own.aclose()
+        with pytest.raises(ClosedError):
+            await stuck
+
+
+async def test_it_lives_through_the_end_of_a_loop_that_cancels_all(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await producer.put(b"a")
+        assert (await here.consumer.get()).payload == b"a"

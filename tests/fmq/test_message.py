@@ -1,0 +1,41 @@
+"""A message by itself."""
+
+import time
+
+import pytest
+
+from busduct.errors import LocalProtocolError
+from busduct.fmq._message import Message
+
+
+def test_a_message_knows_when_it_was_made() -> None:
+    before = time.time()
+    message = Message("x")
+    assert before <= message.timestamp <= time.time()
+    assert (message.msg_id, message.descriptor) == (None, None)
+
+
+def test_a_message_survives_being_serialized() -> None:
+    message = Message({"k": [1, "v", b"b"]}, 5, 2.5)
+    again = Message.deserialize(message.serialize())
+    assert again == message
+    assert again != Message({"k": [1, "v", b"b"]}, 6, 2.5)
+    assert again != "something else"
+
+
+def test_what_is_not_msgpack_cannot_be_serialized() -> None:
+    with pytest.raises(TypeError):
+        Message(object()).serialize()
+
+
+def test_a_message_made_by_hand_is_nobodys_to_give_back() -> None:
+    message = Message("x")
+    message.ack()
+    with pytest.raises(LocalProtocolError):
+        message.nack()
+
+
+def test_its_text_tells_what_it_carries() -> None:
+    assert repr(Message(b"x", 1, 2.0)) == (
+        "Message(payload=b'x', msg_id=1, timestamp=2.0, descriptor=None)"
+    )
