@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from busduct.errors import ClosedError
 from busduct.transport._reordering import Item, Record
@@ -19,14 +19,22 @@ class Inbox:
     Args:
         max_items: The mark of items.
         max_bytes: The mark of payload bytes, and 96 for each item.
+        on_filled: Called whenever there are items where there were none, and at its
+            end.
 
     Attributes:
         is_closed: Whether nothing comes any more.
         num_blocked: Times that somebody who fills it had to wait.
     """
 
-    def __init__(self, max_items: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        max_items: int,
+        max_bytes: int,
+        on_filled: Callable[[], None] | None = None,
+    ) -> None:
         self.num_blocked = 0
+        self._on_filled = on_filled
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._items: deque[Item] = deque()
@@ -53,11 +61,14 @@ class Inbox:
         """Add items, whatever the marks say."""
         if not items:
             return
+        was_empty = not self._items
         self._items.extend(items)
         self._nbytes += sum(map(_cost, items))
         self._filled.set()
         if self.is_full:
             self._has_room.clear()
+        if was_empty and self._on_filled is not None:
+            self._on_filled()
 
     async def wait_room(self) -> None:
         """Wait until it is below its marks, or closed. Cancelling is safe."""
@@ -90,11 +101,15 @@ class Inbox:
 
     def close(self) -> None:
         """Drop what it holds, and let go of everybody who waits. Idempotent."""
+        if self.is_closed:
+            return
         self.is_closed = True
         self._items.clear()
         self._nbytes = 0
         self._filled.set()
         self._has_room.set()
+        if self._on_filled is not None:
+            self._on_filled()
 
 
 def _cost(item: Item) -> int:

@@ -28,7 +28,7 @@ from busduct.transport._replay_server import ReplayServer
 from busduct.transport._sync_messages import max_request_bytes
 
 if TYPE_CHECKING:
-    from busduct._core import Context, Socket
+    from busduct._core import Context, Loan, Socket
 
 __all__ = ["MessagePublisher"]
 
@@ -74,9 +74,13 @@ class MessagePublisher(AsyncScope, Generic[T]):
         hwm_bytes: Bytes of those, as of `Context.socket`.
         on_full: Which of a subscriber's batches are dropped where it has no room.
         linger: Seconds that close goes on sending; None for no bound.
+        insecure: As of `Socket.bind`.
+        send_buffer_bytes: As of `Context.socket`, of both endpoints.
+        recv_buffer_bytes: As above.
 
     Raises:
         AddressInUseError: Somebody listens there.
+        AuthError: An address beyond this machine, no key, and `insecure` is false.
         ConfigError: A value out of its range.
         ClosedError: The context is closed.
         OSError: What else the system refuses.
@@ -101,6 +105,9 @@ class MessagePublisher(AsyncScope, Generic[T]):
         hwm_bytes: int = 64 << 20,
         on_full: Literal["drop_new", "drop_old"] = "drop_new",
         linger: float | None = 1.0,
+        insecure: bool = False,
+        send_buffer_bytes: int = 0,
+        recv_buffer_bytes: int = 0,
     ) -> None:
         require_at_least(1, max_batch=max_batch, max_topics=max_topics)
         require_at_least(
@@ -132,15 +139,22 @@ class MessagePublisher(AsyncScope, Generic[T]):
             max_message_bytes=max_message_bytes,
             on_full=on_full,
             linger=linger,
+            send_buffer_bytes=send_buffer_bytes,
+            recv_buffer_bytes=recv_buffer_bytes,
         )
         try:
-            self.bind_address = self._live.bind(bind_address)
+            self.bind_address = self._live.bind(bind_address, insecure=insecure)
             router = context.socket(
                 _backend.ROUTER,
                 linger=linger,
                 max_message_bytes=max_message_bytes + max_request_bytes(max_topics),
+                send_buffer_bytes=send_buffer_bytes,
+                recv_buffer_bytes=recv_buffer_bytes,
             )
-            self._bind_router(router, replay_address, bind_address)
+            address = replay_address or replay_address_of(
+                self.bind_address, bind_address
+            )
+            _bind(router, address, insecure=insecure)
         except BaseException:
             self._live.close()
             raise
@@ -201,6 +215,10 @@ class MessagePublisher(AsyncScope, Generic[T]):
             self.flush()
         elif self._timer is None:
             self._timer = self._schedule()
+
+    def loan(self, nbytes: int) -> "Loan":
+        """Lend memory for what is to be published, as `Socket.loan`."""
+        return self._live.loan(nbytes)
 
     def flush(self) -> None:
         """Send what waits for others to be sent with, topic by topic."""
@@ -272,16 +290,6 @@ class MessagePublisher(AsyncScope, Generic[T]):
         self.close()
         await self._server.wait_closed()
 
-    def _bind_router(
-        self, router: "Socket", replay_address: str | None, asked_for: str
-    ) -> None:
-        address = replay_address or replay_address_of(self.bind_address, asked_for)
-        try:
-            router.bind(address)
-        except BaseException:
-            router.close()
-            raise
-
     def _schedule(self) -> asyncio.Handle:
         if self._max_delay > 0:
             return self.loop.call_later(self._max_delay, self._on_timer)
@@ -290,3 +298,11 @@ class MessagePublisher(AsyncScope, Generic[T]):
     def _on_timer(self) -> None:
         with suppress(ClosedError):
             self.flush()
+
+
+def _bind(router: "Socket", address: str, *, insecure: bool) -> None:
+    try:
+        router.bind(address, insecure=insecure)
+    except BaseException:
+        router.close()
+        raise

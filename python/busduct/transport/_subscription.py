@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,10 @@ class Subscription:
         max_answer_bytes: Of a message of the replay endpoint, both ways.
         replay_timeout: As of `Synchronizer`.
         quiet_interval: As of `Synchronizer`.
+        on_down: Called when the live stream has lost its connection, and for each batch
+            that is read without one.
+        send_buffer_bytes: As of `Context.socket`, of both sockets.
+        recv_buffer_bytes: As above.
 
     Raises:
         ClosedError: The context is closed.
@@ -69,6 +73,9 @@ class Subscription:
         max_answer_bytes: int,
         replay_timeout: float,
         quiet_interval: float,
+        on_down: Callable[[], None] | None = None,
+        send_buffer_bytes: int = 0,
+        recv_buffer_bytes: int = 0,
     ) -> None:
         self.num_malformed = 0
         self.errors: deque[Exception] = deque(maxlen=NUM_ERRORS_KEPT)
@@ -76,18 +83,24 @@ class Subscription:
         self._loop = loop
         self._inbox = inbox
         self._reordering = reordering
+        self._on_down = on_down
+        self._is_down = False
         self._tasks: list[asyncio.Task[None]] = []
         self._live = context.socket(
             _backend.SUB,
             hwm_messages=hwm_messages,
             hwm_bytes=hwm_bytes,
             max_message_bytes=max_message_bytes,
+            send_buffer_bytes=send_buffer_bytes,
+            recv_buffer_bytes=recv_buffer_bytes,
         )
         self._dealer = context.socket(
             _backend.DEALER,
             immediate=True,
             linger=0.0,
             max_message_bytes=max_answer_bytes,
+            send_buffer_bytes=send_buffer_bytes,
+            recv_buffer_bytes=recv_buffer_bytes,
         )
         self.synchronizer = Synchronizer(
             self._live,
@@ -99,10 +112,31 @@ class Subscription:
             quiet_interval=quiet_interval,
         )
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection of the live stream."""
+        return not self._live.closed and self._live.statistics().num_peers > 0
+
+    @property
+    def num_unread(self) -> int:
+        """Batches that have come and are not in the inbox yet."""
+        return 0 if self._live.closed else self._live.statistics().num_recv_queued
+
     def connect(
-        self, address: str, replay_address: str, topics: Iterable[str | bytes]
+        self,
+        address: str,
+        replay_address: str,
+        topics: Iterable[str | bytes],
+        *,
+        insecure: bool = False,
     ) -> None:
         """Subscribe, connect, and start the tasks.
+
+        Args:
+            address: Of the live stream.
+            replay_address: Of what was missed.
+            topics: Prefixes of the topics wanted.
+            insecure: As of `Socket.connect`.
 
         Raises:
             ConfigError: Not an endpoint, or a topic that cannot be.
@@ -113,8 +147,8 @@ class Subscription:
         # NB: behind the topics, so that whoever is counted by it has them in force.
         self._live.subscribe(PRESENCE_TOPIC)
         monitor = self._live.monitor(MAX_MONITOR_EVENTS)
-        self._dealer.connect(replay_address)
-        self._live.connect(address)
+        self._dealer.connect(replay_address, insecure=insecure)
+        self._live.connect(address, insecure=insecure)
         for name, coroutine in (
             ("live", self._pump()),
             ("links", self._watch(monitor)),
@@ -179,8 +213,10 @@ class Subscription:
                 items = self._read(parts)
             except RemoteProtocolError as error:
                 self.note_malformed(error)
-                continue
+                items = []
             self._inbox.put(items)
+            if self._is_down:
+                self._tell_down()
             if any(isinstance(item, Restart) for item in items):
                 self.synchronizer.ask()
             elif self._reordering.needs_sync:
@@ -198,9 +234,16 @@ class Subscription:
     async def _watch(self, monitor: "Monitor") -> None:
         async for event in monitor:
             if event.kind == "connected":
+                self._is_down = False
                 self.synchronizer.ask()
             elif event.kind == "disconnected":
+                self._is_down = True
                 self.synchronizer.ready.clear()
+                self._tell_down()
+
+    def _tell_down(self) -> None:
+        if self._on_down is not None:
+            self._on_down()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Close when a task ends: its context was closed, or something is wrong."""

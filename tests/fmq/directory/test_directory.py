@@ -37,6 +37,25 @@ async def test_watcher_that_comes_last_is_told_of_all(
         assert [len(told) for told in those.told] == [1, 1]
 
 
+async def test_watcher_knows_of_the_members_or_that_nobody_serves(
+    backend: ModuleType, address: str
+) -> None:
+    async with parties(backend, address) as those:
+        # Nobody serves, and nobody will.
+        await those.watch().wait_known()
+        assert those.told == [[]]
+        await those.registered(1)
+        watcher = those.watch()
+        waiting = asyncio.create_task(watcher.wait_known())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await waiting
+        assert those.told[1] == [those.expected()]
+        watcher.close()
+        with pytest.raises(ClosedError):
+            await watcher.wait_known()
+
+
 async def test_last_member_that_goes_leaves_an_empty_list(
     backend: ModuleType, address: str
 ) -> None:

@@ -5,7 +5,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from busduct.errors import BusductError, HandshakeError, RemoteProtocolError
+from busduct.errors import (
+    BusductError,
+    ClosedError,
+    HandshakeError,
+    RemoteProtocolError,
+)
 from busduct.fmq._directory._address import check_address, check_data_endpoint
 from busduct.fmq._directory._faults import Faults
 from busduct.fmq._directory._links import Links
@@ -62,6 +67,8 @@ class Watcher:
         self._faults = Faults(f"watching {name} at {address}")
         self._members: dict[bytes, str] = {}
         self._alone: asyncio.TimerHandle | None = None
+        self._known = asyncio.Event()
+        self._is_closed = False
         self._links = Links(context, address)
         try:
             self._session = Session(
@@ -77,6 +84,19 @@ class Watcher:
             self._links.close()
             raise
 
+    async def wait_known(self) -> None:
+        """Wait for the first list, or until it is known that nobody serves.
+
+        Cancelling is safe.
+
+        Raises:
+            ClosedError: This one is closed.
+        """
+        await self._known.wait()
+        if self._is_closed:
+            what = "watcher"
+            raise ClosedError(what)
+
     def recent_errors(self) -> list[BusductError]:
         """Return why members could not be told, oldest first, the last 16.
 
@@ -87,6 +107,8 @@ class Watcher:
 
     def close(self) -> None:
         """Follow no more; `on_members` is not called again. Idempotent."""
+        self._is_closed = True
+        self._known.set()
         self._cancel_alone()
         self._session.close()
         self._links.close()
@@ -107,8 +129,10 @@ class Watcher:
             else:
                 members[member_id] = endpoint
         self._tell(members)
+        self._known.set()
 
     def _on_down(self, _error: BusductError | None) -> None:
+        self._known.set()
         if self._members and self._alone is None:
             loop = asyncio.get_running_loop()
             self._alone = loop.call_later(ALONE_SECONDS, self._tell, {})
