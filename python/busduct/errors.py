@@ -11,6 +11,7 @@
     |- AddressInUseError(endpoint)      also an OSError
     |- ProtocolError
     |  |- LocalProtocolError
+    |  |  `- AlreadySubscribedError     also a RuntimeError
     |  `- RemoteProtocolError
     |     |- FrameTooLargeError(size, limit)
     |     `- MalformedFrameError(offset)
@@ -36,6 +37,7 @@
 
 __all__ = [
     "AddressInUseError",
+    "AlreadySubscribedError",
     "AuthError",
     "BusductError",
     "ClosedError",
@@ -158,6 +160,18 @@ class ProtocolError(BusductError):
 
 class LocalProtocolError(ProtocolError):
     """The caller misused the interface."""
+
+
+class AlreadySubscribedError(LocalProtocolError, RuntimeError):
+    """A topic calls back somebody already.
+
+    Attributes:
+        topic: Its name.
+    """
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} has a subscriber; call stop_sub() first")
+        self.topic = topic
 
 
 class RemoteProtocolError(ProtocolError):

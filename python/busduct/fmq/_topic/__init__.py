@@ -1,0 +1,1 @@
+"""What `Topic` is made of: publishers that register, and subscribers that follow."""

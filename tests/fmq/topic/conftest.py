@@ -1,0 +1,21 @@
+"""Fixtures of the tests of topics."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(no_leaks: None) -> None:
+    """Hold every test of this directory to what `no_leaks` asks."""
+
+
+@pytest.fixture(params=["ipc", "tcp"])
+def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
+    """Give an address that nobody has, of each transport in turn."""
+    if request.param == "ipc":
+        return f"ipc://{ipc_dir}/queue"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"

@@ -1,0 +1,103 @@
+"""Topics in one process, each as in a process of its own."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._topic._hub import TopicPart
+from busduct.fmq._topic._message import TopicMessage
+from busduct.fmq._topic._subscription import TopicSubscription
+from busduct.fmq.topic import Topic
+
+PATIENCE = 20.0
+NAME = "load"
+
+
+class Hub:
+    """A context of its own, and endpoints beside the address of the topic."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, backend: ModuleType, address: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.context = backend.Context()
+        self.address = address
+        self.endpoints: list[str] = []
+        self._parts: set[TopicPart] = set()
+
+    def here(self) -> "Hub":
+        return self
+
+    def address_of(self, name: str) -> str:
+        assert name == NAME
+        return self.address
+
+    def data_endpoint(self, name: str) -> str:
+        assert name == NAME
+        if self.address.startswith("tcp:"):
+            endpoint = "tcp://127.0.0.1:0"
+        else:
+            endpoint = f"ipc://{Path(self.address[6:]).parent}/d{next(self._numbers)}"
+        self.endpoints.append(endpoint)
+        return endpoint
+
+    def options_of(self, name: str) -> QueueOptions:
+        assert name == NAME
+        return QueueOptions()
+
+    def add(self, part: TopicPart) -> None:
+        self._parts.add(part)
+
+    def discard(self, part: TopicPart) -> None:
+        self._parts.discard(part)
+
+    async def aclose(self) -> None:
+        for part in list(self._parts):
+            await part.close()
+        await self.context.aclose()
+
+
+class Parties:
+    """Topic objects of one topic, each with a hub of its own."""
+
+    def __init__(self, backend: ModuleType, address: str) -> None:
+        self.backend = backend
+        self.address = address
+        self.hubs: dict[Topic, Hub] = {}
+
+    def topic(self, **options: Any) -> Topic:
+        hub = Hub(self.backend, self.address)
+        topic = Topic(hub, NAME, **options)
+        self.hubs[topic] = hub
+        return topic
+
+    async def end(self, topic: Topic) -> None:
+        """Close a topic and what it is made of."""
+        await topic.aclose()
+        await self.hubs.pop(topic).aclose()
+
+
+@asynccontextmanager
+async def parties(backend: ModuleType, address: str) -> AsyncIterator[Parties]:
+    """Give what makes topics, and close those."""
+    found = Parties(backend, address)
+    async with AsyncExitStack() as stack:
+        stack.callback(lambda: None)
+        try:
+            yield found
+        finally:
+            for topic in list(found.hubs):
+                await found.end(topic)
+
+
+async def take(subscription: TopicSubscription, count: int) -> list[TopicMessage]:
+    return [await subscription.recv() for _ in range(count)]
+
+
+async def payloads(subscription: TopicSubscription, count: int) -> list[Any]:
+    return [message.payload for message in await take(subscription, count)]
