@@ -9,7 +9,7 @@ import pytest
 from tests.endpoint.echo.asking import until
 from tests.endpoint.load.stand_in import StandInClient, succeed_after
 
-from busduct.endpoint.load._alarm import Alarm
+from busduct._alarm import Alarm
 from busduct.endpoint.load._arrivals import arrival_offsets
 from busduct.endpoint.load._generator import LoadGenerator
 from busduct.errors import ClosedError, EngineDeadError, FullError

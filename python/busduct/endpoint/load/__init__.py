@@ -9,9 +9,9 @@ except ModuleNotFoundError as error:
     )
     raise ImportError(msg, name=error.name) from error
 
+from busduct._durations import Distribution
+from busduct._figures import require_plots
 from busduct.endpoint.load._config import LoadConfig
-from busduct.endpoint.load._figures import require_plots
-from busduct.endpoint.load._histogram import Distribution
 from busduct.endpoint.load._lengths import Lengths
 from busduct.endpoint.load._plot import plot_report
 from busduct.endpoint.load._progress import Progress

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from busduct.endpoint.load._alarm import Alarm
+from busduct._alarm import Alarm
 from busduct.endpoint.load._measurements import Measurements
 from busduct.errors import ClosedError, FullError
 from busduct.messages import Query, QueryResult, StreamChunk

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from busduct.endpoint.load._histogram import DurationHistogram
+from busduct._durations import DurationHistogram
 from busduct.endpoint.load._series import Samples, TimeSeries
 from busduct.messages import ErrorData, QueryResult, StreamChunk
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from busduct.endpoint.load._figures import (
+from busduct._durations import Distribution
+from busduct._figures import (
     COLORS,
     new_figure,
     save_figure,
     scale_in_ms,
     style,
 )
-from busduct.endpoint.load._histogram import Distribution
 from busduct.endpoint.load._report import LoadReport
 
 __all__ = ["plot_report"]

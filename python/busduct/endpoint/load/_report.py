@@ -5,9 +5,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from busduct._durations import Distribution
 from busduct._version import __version__
 from busduct.endpoint.load._config import LoadConfig
-from busduct.endpoint.load._histogram import Distribution
 from busduct.endpoint.load._measurements import Measurements
 
 __all__ = [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from busduct.endpoint.load._figures import COLORS, new_figure, save_figure, style
+from busduct._figures import COLORS, new_figure, save_figure, style
 from busduct.endpoint.load._sweep import SWEPT, SweepPoint, SweepReport
 
 __all__ = ["plot_sweep"]

@@ -25,6 +25,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
         min: The least.
         p50: Half are no longer than this.
         p90: So are nine of ten.
+        p95: So are 19 of 20.
         p99: So are 99 of 100.
         p99_9: So are 999 of 1000.
         max: The longest.
@@ -36,6 +37,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     min: float
     p50: float
     p90: float
+    p95: float
     p99: float
     p99_9: float
     max: float
@@ -94,8 +96,8 @@ class DurationHistogram:
         """Return what it holds; None if it is empty."""
         if not self._num_recorded:
             return None
-        p50, p90, p99, p99_9 = (
-            self.percentile_ms(percent) or 0.0 for percent in (50, 90, 99, 99.9)
+        p50, p90, p95, p99, p99_9 = (
+            self.percentile_ms(percent) or 0.0 for percent in (50, 90, 95, 99, 99.9)
         )
         return Distribution(
             count=self._num_recorded,
@@ -103,6 +105,7 @@ class DurationHistogram:
             min=self._least_ns / _MILLISECOND,
             p50=p50,
             p90=p90,
+            p95=p95,
             p99=p99,
             p99_9=p99_9,
             max=self._greatest_ns / _MILLISECOND,
