@@ -13,6 +13,7 @@ __all__ = [
     "PoolStatistics",
     "PublisherStatistics",
     "QueueConsumerStatistics",
+    "QueueProducerStatistics",
     "RankStatistics",
     "SocketStatistics",
     "SubscriberStatistics",
@@ -408,4 +409,34 @@ class QueueConsumerStatistics:
     num_malformed: int
     num_undecodable: int
     num_producers: int
+    num_waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueProducerStatistics:
+    """Counters of one producer of a queue since its first loop, and what it holds.
+
+    Attributes:
+        num_put: Messages accepted, those included that were dropped.
+        num_acknowledged: Messages that consumers are done with.
+        num_pending: Messages that no consumer was sent.
+        pending_nbytes: Payload bytes of those.
+        num_unacknowledged: Messages that a consumer was sent and is not done with.
+        num_dropped: Messages dropped because `on_full` says so, or that cannot be sent.
+        num_redelivered: Times that a message was sent again, after its consumer was
+            lost or gave it back.
+        num_consumers: Consumers that messages are sent to.
+        num_faults: Times that a consumer broke the protocol, or never answered.
+        num_waiting: Calls that wait for room.
+    """
+
+    num_put: int
+    num_acknowledged: int
+    num_pending: int
+    pending_nbytes: int
+    num_unacknowledged: int
+    num_dropped: int
+    num_redelivered: int
+    num_consumers: int
+    num_faults: int
     num_waiting: int

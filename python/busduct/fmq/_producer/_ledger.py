@@ -1,0 +1,305 @@
+"""What a producer holds: which message waits, and which consumer has which. No I/O."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from busduct.errors import FrameTooLargeError, FullError
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._share import Entry, Share
+from busduct.fmq._producer._state import ProducerState
+from busduct.fmq._wire import Ack, Encoded, Nack
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The messages of one producer that no consumer has acknowledged.
+
+    Those that wait are in the order of their ids. A consumer gets its messages in that
+    order, too, but for those that came back after later ones were given out.
+
+    Args:
+        options: The marks, and what happens beyond them.
+        state: Of a producer that this one goes on for.
+
+    Attributes:
+        next_msg_id: Of the next message.
+        num_put: Messages that `put` gave an id.
+        num_acknowledged: Messages that consumers are done with.
+        num_dropped: Messages dropped because `on_full` says so, or that cannot be sent.
+        num_redelivered: Times that a message was given to a consumer again.
+    """
+
+    def __init__(self, options: QueueOptions, state: ProducerState) -> None:
+        self.next_msg_id = state.next_msg_id
+        self.num_put = state.num_put
+        self.num_acknowledged = state.num_acknowledged
+        self.num_dropped = state.num_dropped
+        self.num_redelivered = state.num_redelivered
+        self._options = options
+        self._hwm_messages = options.hwm_messages
+        self._hwm_bytes = options.hwm_bytes
+        self._max_message_bytes = options.max_message_bytes
+        self._drops_old = options.on_full == "drop_old"
+        self._pending: deque[Entry] = deque()
+        self._shares: list[Share] = []
+        # Those with room.
+        self._open: list[Share] = []
+        self._num_held = 0
+        self._held_nbytes = 0
+        self._turn = 0
+        self._has_windows = True
+        for entry in state.messages:
+            self._hold(entry)
+
+    @property
+    def num_pending(self) -> int:
+        """Messages that no consumer has."""
+        return len(self._pending)
+
+    @property
+    def pending_nbytes(self) -> int:
+        """Bytes of those."""
+        return self._held_nbytes - sum(share.nbytes for share in self._shares)
+
+    @property
+    def num_unacknowledged(self) -> int:
+        """Messages that a consumer was given and has not acknowledged."""
+        return self._num_held - len(self._pending)
+
+    @property
+    def num_held(self) -> int:
+        """Messages of both kinds."""
+        return self._num_held
+
+    @property
+    def num_shares(self) -> int:
+        """Consumers that messages are given to."""
+        return len(self._shares)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether messages wait because no consumer has room."""
+        return bool(self._pending) and not self._open and bool(self._shares)
+
+    def room(self) -> tuple[int, int]:
+        """Return how many messages and bytes `put` takes before a mark has effect."""
+        if self._is_waiting_for_a_consumer():
+            return 0, 0
+        if self._options.on_full in ("drop_new", "drop_old"):
+            return self._hwm_messages, self._hwm_bytes
+        return (
+            max(self._hwm_messages - self._num_held, 0),
+            max(self._hwm_bytes - self._held_nbytes, 0),
+        )
+
+    def check(self, encoded: Encoded) -> None:
+        """Refuse what is too large.
+
+        Raises:
+            FrameTooLargeError: Over `max_message_bytes`.
+        """
+        if encoded.nbytes > self._max_message_bytes:
+            raise FrameTooLargeError(encoded.nbytes, self._max_message_bytes)
+
+    def require_room(self, num_messages: int, nbytes: int) -> None:
+        """Refuse so many together where `on_full` is "error" and they do not fit.
+
+        Raises:
+            FullError: As it says.
+        """
+        if self._options.on_full == "error" and not self._fits(num_messages, nbytes):
+            raise self.full_error()
+
+    def full_error(self) -> FullError:
+        """Return the error of who may not wait."""
+        return FullError(f"{self._hwm_messages} messages or {self._hwm_bytes} bytes")
+
+    def put(self, encoded: Encoded, timestamp: float) -> int | None:
+        """Take a message, or do what is to be done with it at a mark.
+
+        Returns:
+            Its id, also where it was dropped; None if its putter has to wait.
+
+        Raises:
+            FrameTooLargeError: Over `max_message_bytes`.
+            FullError: At a mark, and `on_full` is "error".
+        """
+        nbytes = encoded.nbytes
+        if nbytes > self._max_message_bytes:
+            self.check(encoded)
+        # NB: `_fits`, written out: this is the way of every message.
+        num_held = self._num_held
+        if (
+            num_held >= self._hwm_messages
+            or (num_held and self._held_nbytes + nbytes > self._hwm_bytes)
+            or (not self._shares and self._options.immediate)
+        ):
+            return self._put_beyond(encoded, timestamp)
+        msg_id = self.next_msg_id
+        self.next_msg_id = msg_id + 1
+        self.num_put += 1
+        self._pending.append(Entry(msg_id, encoded, timestamp))
+        self._num_held = num_held + 1
+        self._held_nbytes += nbytes
+        return msg_id
+
+    def add(self, share: Share) -> None:
+        """Begin to give messages to a consumer."""
+        if not self._has_windows:
+            share.ignore_window()
+        self._shares.append(share)
+        self._reopen(share)
+
+    def suspend(self, share: Share) -> None:
+        """Give it nothing more; what it has, it keeps until `remove`."""
+        share.suspend()
+        if share in self._open:
+            self._open.remove(share)
+
+    def remove(self, share: Share) -> None:
+        """Take back all that a consumer has not acknowledged."""
+        self.suspend(share)
+        self._shares.remove(share)
+        self._take_back(share.clear())
+
+    def ignore_windows(self) -> None:
+        """Give out all that waits, however little consumers take ahead."""
+        self._has_windows = False
+        for share in self._shares:
+            share.ignore_window()
+            self._reopen(share)
+
+    def assign(self) -> Sequence[Share]:
+        """Give messages that wait to consumers with room, the least busy one first.
+
+        Returns:
+            The shares that have something to be sent in their `outbox`.
+        """
+        pending = self._pending
+        filled: list[Share] = []
+        while pending and self._open and not self._is_kept(pending[0]):
+            share = self._choose()
+            if not share.outbox:
+                filled.append(share)
+            entry = pending.popleft()
+            if entry.num_deliveries:
+                self.num_redelivered += 1
+            entry.num_deliveries += 1
+            share.give(entry)
+            if not share.has_room:
+                self._open.remove(share)
+        return filled
+
+    def acknowledge(self, share: Share, ack: Ack) -> None:
+        """Let go of what a consumer is done with; twice is as good as once.
+
+        Raises:
+            RemoteProtocolError: So many were never sent.
+        """
+        num_done, nbytes = share.acknowledge(ack)
+        self.num_acknowledged += num_done
+        self._num_held -= num_done
+        self._held_nbytes -= nbytes
+        self._reopen(share)
+
+    def give_back(self, share: Share, nack: Nack) -> None:
+        """Let what a consumer does not want wait again, for it or another one.
+
+        Raises:
+            RemoteProtocolError: So many were never sent.
+        """
+        self._take_back(share.give_back(nack))
+        self._reopen(share)
+
+    def discard(self, share: Share, number: int) -> None:
+        """Drop a message that cannot be sent to anybody."""
+        self._drop(share.forget(number))
+
+    def pending(self) -> list[Entry]:
+        """Return what no consumer has, the oldest first."""
+        return list(self._pending)
+
+    def _is_waiting_for_a_consumer(self) -> bool:
+        return self._options.immediate and not self._shares
+
+    def _fits(self, num_messages: int, nbytes: int) -> bool:
+        num_held = self._num_held + num_messages
+        return num_held <= self._hwm_messages and (
+            num_held <= 1 or self._held_nbytes + nbytes <= self._hwm_bytes
+        )
+
+    def _put_beyond(self, encoded: Encoded, timestamp: float) -> int | None:
+        if self._options.on_full == "wait" or self._is_waiting_for_a_consumer():
+            return None
+        if self._options.on_full == "error":
+            raise self.full_error()
+        msg_id = self.next_msg_id
+        self.next_msg_id = msg_id + 1
+        self.num_put += 1
+        if not self._drops_old:
+            self.num_dropped += 1
+            return msg_id
+        while self._pending and not self._fits(1, encoded.nbytes):
+            self._drop(self._pending.popleft())
+        # NB: where consumers have all the rest, the newest is taken beyond the mark;
+        # `_is_kept` keeps it here until one of them is done.
+        self._hold(Entry(msg_id, encoded, timestamp))
+        return msg_id
+
+    def _is_kept(self, entry: Entry) -> bool:
+        """Tell whether it stays here though a consumer has room.
+
+        Where the oldest goes when there is no room, that must not be what consumers
+        have: then nothing would be left to go but the newest.
+        """
+        if not self._drops_old or not self.num_unacknowledged:
+            return False
+        nbytes = sum(share.nbytes for share in self._shares) + entry.encoded.nbytes
+        return self.num_unacknowledged >= self._hwm_messages or nbytes > self._hwm_bytes
+
+    def _hold(self, entry: Entry) -> None:
+        self._pending.append(entry)
+        self._num_held += 1
+        self._held_nbytes += entry.encoded.nbytes
+
+    def _drop(self, entry: Entry) -> None:
+        self.num_dropped += 1
+        self._num_held -= 1
+        self._held_nbytes -= entry.encoded.nbytes
+
+    def _choose(self) -> Share:
+        """Return the share with the fewest messages; of equals, who waited longest."""
+        candidates = self._open
+        best = candidates[0]
+        if len(candidates) == 1:
+            return best
+        fewest = len(best.entries)
+        for share in candidates:
+            num_entries = len(share.entries)
+            if num_entries < fewest or (
+                num_entries == fewest and share.turn < best.turn
+            ):
+                best, fewest = share, num_entries
+        self._turn += 1
+        best.turn = self._turn
+        return best
+
+    def _reopen(self, share: Share) -> None:
+        if share.has_room and share not in self._open:
+            self._open.append(share)
+
+    def _take_back(self, returned: Iterable[Entry]) -> None:
+        """Put entries at their places among those that wait."""
+        ordered = sorted(returned, key=_msg_id)
+        if not ordered:
+            return
+        last = ordered[-1].msg_id
+        while self._pending and self._pending[0].msg_id < last:
+            ordered.append(self._pending.popleft())
+        ordered.sort(key=_msg_id)
+        self._pending.extendleft(reversed(ordered))
+
+
+def _msg_id(entry: Entry) -> int:
+    return entry.msg_id

@@ -1,0 +1,269 @@
+"""One connection of a producer to one consumer, from before it is up until its end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from busduct._backend import load_backend
+from busduct.errors import (
+    BusductError,
+    ClosedError,
+    ForkedError,
+    HandshakeError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
+from busduct.fmq._enduring_task import EnduringTask
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._ledger import Ledger
+from busduct.fmq._producer._share import Entry, Share
+from busduct.fmq._wire import (
+    HEADER_BYTES,
+    VERSION,
+    Ack,
+    Nack,
+    Refusal,
+    Welcome,
+    data_parts,
+    parse_from_consumer,
+)
+
+if TYPE_CHECKING:
+    from busduct._core import Context, Socket
+
+__all__ = ["HANDSHAKE_SECONDS", "Link"]
+
+# Within which a consumer has to be there and to answer; it may be busy starting.
+HANDSHAKE_SECONDS = 30.0
+# Messages of a consumer that are read without giving way to other tasks.
+_BATCH = 256
+# The ledger's marks and the consumer's window are the bounds of what is queued here.
+_NO_MARK = 1 << 31
+_NO_MARK_BYTES = 1 << 50
+# The core would connect again and send what it has queued, unasked.
+_NEVER = 86400.0
+_TCP_KEEPALIVE_IDLE = 15.0
+_ENDS = frozenset(("disconnected", "handshake_failed", "retried"))
+
+
+class Link:
+    """One DEALER, which knows one connection only.
+
+    What the consumer said before the connection ended still counts. What it did not
+    acknowledge goes back to the ledger then.
+
+    Args:
+        context: Owns the socket.
+        endpoint: Of the consumer.
+        hello: Said first.
+        options: Of the queue.
+        ledger: Gives the messages, and gets them back.
+        on_change: Called when something may be sent, or was acknowledged.
+        on_end: Called once, at the end; with what the consumer did wrong, if it did.
+
+    Raises:
+        ClosedError: The context is closed.
+        ConfigError: Not an endpoint.
+
+    Attributes:
+        share: What the consumer has; None before it is welcome.
+        is_connected: Whether there is a connection.
+    """
+
+    def __init__(
+        self,
+        context: "Context",
+        endpoint: str,
+        hello: bytes,
+        options: QueueOptions,
+        ledger: Ledger,
+        *,
+        on_change: Callable[[], None],
+        on_end: Callable[[BusductError | None], None],
+    ) -> None:
+        self.share: Share | None = None
+        self.is_connected = False
+        self._endpoint = endpoint
+        self._ledger = ledger
+        self._on_change = on_change
+        self._on_end = on_end
+        self._is_ended = False
+        self._fault: BusductError | None = None
+        self._loop = asyncio.get_running_loop()
+        self._socket = _open(context, options)
+        try:
+            self._monitor = self._socket.monitor()
+            self._socket.connect(endpoint, insecure=options.insecure)
+            # Goes out when the connection is there.
+            self._socket.send_nowait(hello)
+        except BaseException:
+            self._socket.close(linger=0)
+            raise
+        self._deadline = self._loop.call_later(HANDSHAKE_SECONDS, self._on_deadline)
+        self._tasks = (
+            EnduringTask("busduct queue link", self._watch),
+            EnduringTask("busduct queue acknowledgements", self._read),
+        )
+
+    def drain(self) -> bool:
+        """Take what the consumer has said; whether there may be more. Never raises."""
+        try:
+            for _ in range(_BATCH):
+                parts = self._socket.recv_multipart_nowait()
+                if parts is None:
+                    return False
+                self._take(parts)
+        except ClosedError:
+            return False
+        except RemoteProtocolError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def close(self, linger: float | None) -> tuple["Socket", list[Entry]]:
+        """End it without taking anything back; what is queued is sent within `linger`.
+
+        Returns:
+            The socket, and the messages that it may still hold, in order.
+        """
+        self._stop()
+        entries: list[Entry] = []
+        if self.share is not None and not self._socket.closed:
+            num_queued = self._socket.statistics().num_send_queued
+            # NB: [-0:] would be all of them.
+            held = list(self.share.entries.values())
+            entries = held[len(held) - min(num_queued, len(held)) :]
+        self._socket.close(linger=linger)
+        return self._socket, entries
+
+    async def wait_ended(self) -> None:
+        """Wait until its tasks have ended, once it was told to."""
+        for task in self._tasks:
+            await task.wait_ended()
+
+    def _send(self, entries: Sequence[Entry], num_skipped: int) -> None:
+        socket = self._socket
+        num_sent = 0
+        try:
+            for entry in entries:
+                parts = data_parts(
+                    entry.encoded,
+                    msg_id=entry.msg_id,
+                    timestamp=entry.timestamp,
+                    num_deliveries=entry.num_deliveries,
+                    num_skipped=num_skipped,
+                )
+                if len(parts) == 1:
+                    socket.send_nowait(parts[0])
+                else:
+                    socket.send_multipart_nowait(parts)
+                num_sent += 1
+        except (BusductError, BufferError, TypeError, ValueError) as error:
+            self._on_unsent(error, len(entries) - num_sent)
+
+    def _take(self, parts: Sequence[bytes]) -> None:
+        message = parse_from_consumer(parts)
+        share = self.share
+        match message:
+            case Ack() if share is not None:
+                self._ledger.acknowledge(share, message)
+            case Nack() if share is not None:
+                self._ledger.give_back(share, message)
+            case Welcome() if share is None:
+                self._welcome(message)
+            case Refusal():
+                msg = f"refused by the consumer: {message.reason:.200}"
+                raise RemoteProtocolError(msg)
+            case _:
+                msg = f"{type(message).__name__} out of turn"
+                raise RemoteProtocolError(msg)
+
+    def _welcome(self, message: Welcome) -> None:
+        if message.version != VERSION:
+            msg = f"consumer speaks version {message.version}, not {VERSION}"
+            raise RemoteProtocolError(msg)
+        self._deadline.cancel()
+        # The monitor may tell so later.
+        self.is_connected = True
+        self.share = Share(
+            message.prefetch_messages, message.prefetch_bytes, self._send
+        )
+        self._ledger.add(self.share)
+
+    async def _watch(self) -> None:
+        async for event in self._monitor:
+            if event.kind == "connected":
+                self.is_connected = True
+            elif event.kind in _ENDS:
+                if isinstance(event.error, RemoteProtocolError):
+                    self._fault = event.error
+                break
+        self._end()
+
+    async def _read(self) -> None:
+        with suppress(ClosedError):
+            while True:
+                await self._socket.wait_readable()
+                has_more = self.drain()
+                self._on_change()
+                if has_more:
+                    await asyncio.sleep(0)
+
+    def _on_deadline(self) -> None:
+        if self.is_connected:
+            self._fail(HandshakeError(self._endpoint, "said no welcome"))
+        else:
+            self._end()
+
+    def _on_unsent(self, error: Exception, num_unsent: int) -> None:
+        """Give the connection up: its numbers are not what the share says any more."""
+        share = self.share
+        is_misuse = isinstance(error, ForkedError | LocalProtocolError)
+        if share is not None and not self._socket.closed and not is_misuse:
+            # NB: nobody could be sent it: it would come back for ever.
+            self._ledger.discard(share, share.num_given - num_unsent)
+        if not isinstance(error, BusductError):
+            error = LocalProtocolError(f"cannot send this: {error}")
+        self._fail(error)
+
+    def _fail(self, error: BusductError) -> None:
+        """End it soon: who calls may be in the middle of the ledger."""
+        if self._fault is None:
+            self._fault = error
+            if self.share is not None:
+                self._ledger.suspend(self.share)
+            self._socket.close(linger=0)
+            self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._is_ended:
+            return
+        self._stop()
+        while self._fault is None and self.drain():
+            pass
+        if self.share is not None:
+            self._ledger.remove(self.share)
+        self._socket.close(linger=0)
+        self._on_end(self._fault)
+
+    def _stop(self) -> None:
+        self._is_ended = True
+        self.is_connected = False
+        self._deadline.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+
+def _open(context: "Context", options: QueueOptions) -> "Socket":
+    return context.socket(
+        load_backend().DEALER,
+        hwm_messages=_NO_MARK,
+        hwm_bytes=_NO_MARK_BYTES,
+        max_message_bytes=options.max_message_bytes + HEADER_BYTES,
+        reconnect_interval=_NEVER,
+        reconnect_max=_NEVER,
+        tcp_keepalive_idle=_TCP_KEEPALIVE_IDLE,
+        send_buffer_bytes=options.send_buffer_bytes,
+        recv_buffer_bytes=options.recv_buffer_bytes,
+    )

@@ -1,0 +1,343 @@
+"""Put messages into a queue, and hold each until a consumer is done with it."""
+
+import asyncio
+import os
+from asyncio import _get_running_loop
+from collections.abc import Callable, Sequence
+from time import time
+from types import EllipsisType
+from typing import TYPE_CHECKING
+
+from busduct._backend import load_backend
+from busduct.errors import BusductError, ClosedError, ForkedError, LocalProtocolError
+from busduct.fmq._directory import Watcher
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._ledger import Ledger
+from busduct.fmq._producer._link import Link
+from busduct.fmq._producer._peers import Peers
+from busduct.fmq._producer._share import Entry
+from busduct.fmq._producer._state import ProducerState
+from busduct.fmq._wire import VERSION, Encoded, Hello, encode_control
+from busduct.statistics import QueueProducerStatistics
+
+if TYPE_CHECKING:
+    from busduct._core import Context, Loan, Socket
+
+__all__ = ["Producer"]
+
+# Messages that wait for room at consumers are put so often before what these said is
+# looked for: whoever puts without giving way keeps the loop from reading it.
+DRAIN_EVERY = 8
+
+
+class Producer:
+    """One producer of a queue, on the running loop.
+
+    Each message goes to the consumer that has the fewest not acknowledged, over a
+    connection of its own. Nothing is sent to a consumer beyond what it takes ahead of
+    its acknowledgements; the rest waits here, and so does everything before there is a
+    consumer. What a lost consumer had not acknowledged goes to others, before all that
+    was put later.
+
+    Args:
+        context: Owns the sockets.
+        address: Of the queue.
+        name: Of the queue.
+        options: Its settings.
+        state: Of a producer that this one goes on for; its messages come first.
+        watch: Makes what tells of the consumers.
+
+    Raises:
+        ClosedError: The context is closed.
+        ConfigError: Not an address, or an option out of its range.
+        RuntimeError: No loop is running.
+    """
+
+    def __init__(
+        self,
+        context: "Context",
+        address: str,
+        name: str,
+        options: QueueOptions,
+        *,
+        state: ProducerState | None = None,
+        watch: Callable[..., Watcher] = Watcher,
+    ) -> None:
+        self._options = options
+        state = state or ProducerState()
+        self._producer_id = state.producer_id
+        self._ledger = Ledger(options, state)
+        self._pid = os.getpid()
+        # None once it takes no more.
+        self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        self._closing: asyncio.Future[None] | None = None
+        self._num_waiting = 0
+        self._num_stuck = 0
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._ended: list[tuple[Socket, list[Entry]]] = []
+        self._context = context
+        self._hello = encode_control(Hello(VERSION, name, self._producer_id))
+        self._peers = Peers(name, self._open_link)
+        # Lends before there is a consumer, too; never connected.
+        self._lender = context.socket(load_backend().PAIR, linger=0.0)
+        try:
+            self._watcher = watch(
+                context, address, name, self._peers.update, insecure=options.insecure
+            )
+        except BaseException:
+            self._lender.close()
+            raise
+
+    @property
+    def next_msg_id(self) -> int:
+        """The id of the next message."""
+        return self._ledger.next_msg_id
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more."""
+        return self._loop is None
+
+    async def put(self, encoded: Encoded) -> int:
+        """Take a message, waiting for room where `on_full` is "wait".
+
+        Where there is room it does not give way to other tasks. Cancelled while it
+        waits: nothing was taken.
+
+        Returns:
+            The id of the message; it was dropped if `on_full` is "drop_new" and there
+            was no room.
+
+        Raises:
+            ClosedError: This side is closed, or was before there was room.
+            FrameTooLargeError: Over `max_message_bytes`.
+            FullError: No room, and `on_full` is "error".
+            LocalProtocolError: Another loop than its own.
+        """
+        if not self._num_waiting:
+            msg_id = self._accept(encoded)
+            if msg_id is not None:
+                return msg_id
+        return await self._put_in_turn(encoded)
+
+    def put_nowait(self, encoded: Encoded) -> int:
+        """Take a message at once.
+
+        Raises:
+            FullError: No room, or others wait for it; and as `put`.
+        """
+        if not self._num_waiting:
+            msg_id = self._accept(encoded)
+            if msg_id is not None:
+                return msg_id
+        raise self._ledger.full_error()
+
+    async def put_many(self, messages: Sequence[Encoded]) -> list[int]:
+        """Take messages in order, waiting for room as `put`.
+
+        Cancelled, or closed, while it waits: a prefix was taken.
+
+        Raises:
+            FrameTooLargeError: One of them is; nothing was taken.
+            FullError: Not all of them fit, and `on_full` is "error"; nothing was taken.
+        """
+        self._require_usable()
+        for encoded in messages:
+            self._ledger.check(encoded)
+        self._ledger.require_room(len(messages), sum(each.nbytes for each in messages))
+        msg_ids: list[int] = []
+        if not self._num_waiting:
+            now = time()
+            for encoded in messages:
+                msg_id = self._ledger.put(encoded, now)
+                if msg_id is None:
+                    break
+                msg_ids.append(msg_id)
+            self._send()
+        for encoded in messages[len(msg_ids) :]:
+            msg_ids.append(await self.put(encoded))
+        return msg_ids
+
+    def room(self) -> tuple[int, int]:
+        """Return the messages and bytes that `put_nowait` takes at once.
+
+        Nothing where somebody waits. Where `on_full` drops, what is held at most.
+        """
+        if self._num_waiting or self._loop is None:
+            return 0, 0
+        return self._ledger.room()
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was put has been sent to a consumer.
+
+        Returns:
+            Whether it has, within `timeout` seconds. Cancelling is safe.
+
+        Raises:
+            ClosedError: This side was closed before.
+        """
+        return await self._wait_until(lambda: not self._ledger.num_pending, timeout)
+
+    async def wait_acknowledged(self, timeout: float | None = None) -> bool:
+        """Wait until consumers are done with all that was put; as `flush`.
+
+        Raises:
+            ClosedError: This side was closed before.
+        """
+        return await self._wait_until(lambda: not self._ledger.num_held, timeout)
+
+    def loan(self, nbytes: int) -> "Loan":
+        """Lend memory for a body or a part; as `Socket.loan`.
+
+        Raises:
+            ClosedError: This side is closed.
+        """
+        return self._lender.loan(nbytes)
+
+    async def close(self, linger: float | EllipsisType | None = ...) -> None:
+        """Take no more; hand over what it holds, however little consumers take ahead.
+
+        What was sent is the consumers'; what was not, `undelivered` tells. Idempotent:
+        a second call waits for the first. Cancelling gives up what waits.
+
+        Args:
+            linger: Seconds instead of those of the options; None for no bound.
+        """
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+            return
+        self._closing = asyncio.get_running_loop().create_future()
+        try:
+            await self._hand_over(self._options.linger if linger is ... else linger)
+        finally:
+            self._closing.set_result(None)
+
+    def undelivered(self) -> list[Encoded]:
+        """Return what no consumer was sent, the oldest first.
+
+        Complete once this is closed and its context, too: until then sockets may go on
+        sending.
+        """
+        return [entry.encoded for entry in self._unsent()]
+
+    def take_state(self) -> ProducerState:
+        """Return what a producer needs to go on for this one, as of `undelivered`."""
+        ledger = self._ledger
+        return ProducerState(
+            producer_id=self._producer_id,
+            next_msg_id=ledger.next_msg_id,
+            messages=self._unsent(),
+            num_put=ledger.num_put,
+            num_acknowledged=ledger.num_acknowledged,
+            num_dropped=ledger.num_dropped,
+            num_redelivered=ledger.num_redelivered,
+        )
+
+    def statistics(self) -> QueueProducerStatistics:
+        """Return the counters and what is held."""
+        ledger = self._ledger
+        return QueueProducerStatistics(
+            num_put=ledger.num_put,
+            num_acknowledged=ledger.num_acknowledged,
+            num_pending=ledger.num_pending,
+            pending_nbytes=ledger.pending_nbytes,
+            num_unacknowledged=ledger.num_unacknowledged,
+            num_dropped=ledger.num_dropped,
+            num_redelivered=ledger.num_redelivered,
+            num_consumers=ledger.num_shares,
+            num_faults=self._peers.num_faults,
+            num_waiting=self._num_waiting,
+        )
+
+    def recent_errors(self) -> list[BusductError]:
+        """Return what consumers did wrong, oldest first, the last 16."""
+        return list(self._peers.errors)
+
+    def _accept(self, encoded: Encoded) -> int | None:
+        if _get_running_loop() is not self._loop:
+            self._require_usable()
+        msg_id = self._ledger.put(encoded, time())
+        self._send()
+        return msg_id
+
+    def _require_usable(self) -> None:
+        if self._loop is None:
+            raise ClosedError("queue")
+        if self._pid != os.getpid():
+            raise ForkedError
+        if _get_running_loop() is not self._loop:
+            msg = "queue belongs to another event loop"
+            raise LocalProtocolError(msg)
+
+    async def _put_in_turn(self, encoded: Encoded) -> int:
+        self._num_waiting += 1
+        try:
+            async with self._turn:
+                while (msg_id := self._accept(encoded)) is None:
+                    await self._changed.wait()
+                return msg_id
+        finally:
+            self._num_waiting -= 1
+
+    async def _wait_until(
+        self, is_so: Callable[[], bool], timeout: float | None
+    ) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                while not is_so():
+                    if self._loop is None:
+                        raise ClosedError("queue")
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _send(self) -> None:
+        ledger = self._ledger
+        for share in ledger.assign():
+            share.flush(ledger.num_dropped)
+
+    def _open_link(
+        self, endpoint: str, on_end: Callable[[BusductError | None], None]
+    ) -> Link:
+        return Link(
+            self._context,
+            endpoint,
+            self._hello,
+            self._options,
+            self._ledger,
+            on_change=self._on_change,
+            on_end=on_end,
+        )
+
+    def _on_change(self) -> None:
+        self._send()
+        # Wakes whoever waits now.
+        self._changed.set()
+        self._changed.clear()
+
+    async def _hand_over(self, linger: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = None if linger is None else loop.time() + linger
+        self._loop = None
+        self._ledger.ignore_windows()
+        self._on_change()
+        try:
+            async with asyncio.timeout_at(deadline):
+                while self._ledger.num_pending:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            left = None if deadline is None else max(deadline - loop.time(), 0.0)
+            self._watcher.close()
+            self._ended = self._peers.close(left)
+            self._lender.close()
+
+    def _unsent(self) -> list[Entry]:
+        entries = self._ledger.pending()
+        for socket, sent_last in self._ended:
+            num_lost = socket.statistics().num_undelivered
+            entries += sent_last[max(len(sent_last) - num_lost, 0) :]
+        return sorted(entries, key=lambda entry: entry.msg_id)

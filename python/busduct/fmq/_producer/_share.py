@@ -1,0 +1,155 @@
+"""What one consumer was given over one connection and has not acknowledged. No I/O."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from busduct.errors import RemoteProtocolError
+from busduct.fmq._wire import Ack, Encoded, Nack
+
+__all__ = ["Entry", "Share"]
+
+
+class Entry(msgspec.Struct, eq=False, gc=False):
+    """A message that is held until a consumer acknowledges it.
+
+    Attributes:
+        msg_id: By which it is told from the producer's others; they count up.
+        encoded: The payload.
+        timestamp: Seconds since the epoch at which it was put.
+        num_deliveries: How often it was given to a consumer.
+    """
+
+    msg_id: int
+    encoded: Encoded
+    timestamp: float
+    num_deliveries: int = 0
+
+
+class Share:
+    """The messages of one consumer, by their numbers on its connection.
+
+    Args:
+        window_messages: Messages that it takes ahead of its acknowledgements.
+        window_bytes: Bytes at which it takes no further one.
+        send: Sends messages over the connection; the second argument as of `flush`.
+
+    Attributes:
+        entries: Messages not acknowledged, by number.
+        nbytes: Of those.
+        num_given: Messages that it was ever given, so the number of the next one.
+        outbox: Given and not yet sent.
+        turn: When it was last chosen among equals.
+    """
+
+    __slots__ = (
+        "_send",
+        "_upto",
+        "_window_bytes",
+        "_window_messages",
+        "entries",
+        "nbytes",
+        "num_given",
+        "outbox",
+        "turn",
+    )
+
+    def __init__(
+        self,
+        window_messages: int,
+        window_bytes: int,
+        send: Callable[[list[Entry], int], None],
+    ) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.nbytes = 0
+        self.num_given = 0
+        self.outbox: list[Entry] = []
+        self.turn = 0
+        self._send = send
+        self._window_messages: float = window_messages
+        self._window_bytes: float = window_bytes
+        # All numbers below it are done.
+        self._upto = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may be given one more."""
+        return (
+            len(self.entries) < self._window_messages
+            and self.nbytes < self._window_bytes
+        )
+
+    def suspend(self) -> None:
+        """Have no room from here on."""
+        self._window_messages = self._window_bytes = 0
+
+    def ignore_window(self) -> None:
+        """Have room without end, unless it is suspended."""
+        if self._window_messages:
+            self._window_messages = self._window_bytes = math.inf
+
+    def give(self, entry: Entry) -> None:
+        """Add a message, to be sent after those before."""
+        number = self.num_given
+        self.num_given = number + 1
+        self.entries[number] = entry
+        self.nbytes += entry.encoded.nbytes
+        self.outbox.append(entry)
+
+    def flush(self, num_skipped: int) -> None:
+        """Send what was given to it, telling how many messages nobody gets."""
+        outbox, self.outbox = self.outbox, []
+        self._send(outbox, num_skipped)
+
+    def acknowledge(self, ack: Ack) -> tuple[int, int]:
+        """Let go of what the consumer is done with; twice is as good as once.
+
+        Returns:
+            The messages that it let go of, and their bytes.
+
+        Raises:
+            RemoteProtocolError: So many were never sent.
+        """
+        upto, others = ack
+        self._require_given(upto, others)
+        entries = self.entries
+        num_before, nbytes = len(entries), 0
+        for number in (*range(self._upto, upto), *others):
+            if (entry := entries.pop(number, None)) is not None:
+                nbytes += entry.encoded.nbytes
+        self._upto = max(self._upto, upto)
+        self.nbytes -= nbytes
+        return num_before - len(entries), nbytes
+
+    def give_back(self, nack: Nack) -> list[Entry]:
+        """Return what the consumer does not want, and forget it.
+
+        Raises:
+            RemoteProtocolError: So many were never sent.
+        """
+        self._require_given(0, nack.numbers)
+        popped = (self.entries.pop(number, None) for number in nack.numbers)
+        returned = [entry for entry in popped if entry is not None]
+        self.nbytes -= sum(entry.encoded.nbytes for entry in returned)
+        return returned
+
+    def forget(self, number: int) -> Entry:
+        """Return a message that cannot be sent, and forget it."""
+        entry = self.entries.pop(number)
+        self.nbytes -= entry.encoded.nbytes
+        return entry
+
+    def clear(self) -> list[Entry]:
+        """Return all that is not acknowledged, and forget it."""
+        entries = list(self.entries.values())
+        self.entries = {}
+        self.nbytes = 0
+        self.outbox = []
+        return entries
+
+    def _require_given(self, upto: int, numbers: Sequence[int]) -> None:
+        largest = max(upto - 1, *numbers) if numbers else upto - 1
+        if largest >= self.num_given:
+            msg = f"answers message {largest} of {self.num_given} on its connection"
+            raise RemoteProtocolError(msg)

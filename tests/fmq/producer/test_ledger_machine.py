@@ -1,0 +1,222 @@
+"""A ledger against a model, whatever is done with it in whatever order."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from busduct.errors import FullError, RemoteProtocolError
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._ledger import Ledger
+from busduct.fmq._producer._share import Share
+from busduct.fmq._producer._state import ProducerState
+from busduct.fmq._wire import Ack, Encoded, Encoding, Nack
+
+POLICIES = ["wait", "error", "drop_new", "drop_old"]
+numbers = st.integers(0, 40)
+
+
+@dataclass(eq=False)
+class Consumer:
+    """What a consumer got, by number, and which of it is settled."""
+
+    window: tuple[int, int]
+    got: list[int] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    is_suspended: bool = False
+    share: Any = None
+
+    def has(self) -> dict[int, int]:
+        return {n: i for n, i in enumerate(self.got) if n not in self.settled}
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Every message is in one place: waiting, with a consumer, done, or dropped."""
+
+    @initialize(
+        policy=st.sampled_from(POLICIES),
+        hwm_messages=st.integers(1, 12),
+        hwm_bytes=st.integers(1, 60),
+    )
+    def open(self, policy: Any, hwm_messages: int, hwm_bytes: int) -> None:
+        self.options = QueueOptions(
+            on_full=policy, hwm_messages=hwm_messages, hwm_bytes=hwm_bytes
+        )
+        self.ledger = Ledger(self.options, ProducerState())
+        self.sizes: list[int] = []
+        self.waiting: list[int] = []
+        self.done: set[int] = set()
+        self.dropped: set[int] = set()
+        self.num_deliveries: dict[int, int] = {}
+        self.consumers: list[Consumer] = []
+
+    @rule(nbytes=st.integers(0, 30))
+    def put(self, nbytes: int) -> None:
+        held = self.held()
+        is_full = len(held) >= self.options.hwm_messages or (
+            bool(held) and self.nbytes_of(held) + nbytes > self.options.hwm_bytes
+        )
+        encoded = Encoded(Encoding.BYTES, b"", (), nbytes, False)
+        policy = self.options.on_full
+        if is_full and policy == "error":
+            with pytest.raises(FullError):
+                self.ledger.put(encoded, 0.0)
+            return
+        msg_id = self.ledger.put(encoded, 0.0)
+        if is_full and policy == "wait":
+            assert msg_id is None
+            return
+        assert msg_id == len(self.sizes)
+        self.sizes.append(nbytes)
+        if is_full and policy == "drop_new":
+            self.dropped.add(msg_id)
+            return
+        while is_full and self.waiting:
+            self.dropped.add(self.waiting.pop(0))
+            held = self.held()
+            is_full = len(held) >= self.options.hwm_messages or (
+                bool(held) and self.nbytes_of(held) + nbytes > self.options.hwm_bytes
+            )
+        self.waiting.append(msg_id)
+
+    @rule(messages=st.integers(1, 6), nbytes=st.integers(1, 40))
+    def join(self, messages: int, nbytes: int) -> None:
+        consumer = Consumer((messages, nbytes))
+
+        def send(entries: list[Any], num_skipped: int) -> None:
+            assert num_skipped == len(self.dropped)
+            assert entries
+            for entry in entries:
+                # Whoever goes first is the oldest that waits.
+                assert entry.msg_id in self.waiting
+                self.waiting.remove(entry.msg_id)
+                before = self.num_deliveries.get(entry.msg_id, 0)
+                self.num_deliveries[entry.msg_id] = before + 1
+                assert entry.num_deliveries == before + 1
+                consumer.got.append(entry.msg_id)
+
+        consumer.share = Share(messages, nbytes, send)
+        self.consumers.append(consumer)
+        self.ledger.add(consumer.share)
+
+    @rule()
+    def assign(self) -> None:
+        oldest = list(self.waiting)
+        for share in self.ledger.assign():
+            share.flush(self.ledger.num_dropped)
+        # Those that are left are the newest.
+        assert self.waiting == oldest[len(oldest) - len(self.waiting) :]
+        if self.waiting and self.options.on_full != "drop_old":
+            assert not any(self.has_room(each) for each in self.consumers)
+
+    @precondition(lambda self: self.consumers)
+    @rule(data=st.data(), upto=numbers, others=st.lists(numbers, max_size=5))
+    def acknowledge(self, data: Any, upto: int, others: list[int]) -> None:
+        consumer = data.draw(st.sampled_from(self.consumers))
+        ack = Ack(upto, tuple(others))
+        num_given = len(consumer.got)
+        if upto > num_given or any(each >= num_given for each in others):
+            with pytest.raises(RemoteProtocolError):
+                self.ledger.acknowledge(consumer.share, ack)
+            return
+        self.ledger.acknowledge(consumer.share, ack)
+        for number in {*range(upto), *others} - consumer.settled:
+            consumer.settled.add(number)
+            self.done.add(consumer.got[number])
+
+    @precondition(lambda self: self.consumers)
+    @rule(data=st.data(), given=st.lists(numbers, max_size=5))
+    def give_back(self, data: Any, given: list[int]) -> None:
+        consumer = data.draw(st.sampled_from(self.consumers))
+        if any(each >= len(consumer.got) for each in given):
+            with pytest.raises(RemoteProtocolError):
+                self.ledger.give_back(consumer.share, Nack(tuple(given)))
+            return
+        self.ledger.give_back(consumer.share, Nack(tuple(given)))
+        for number in set(given) - consumer.settled:
+            consumer.settled.add(number)
+            self.waiting.append(consumer.got[number])
+        self.waiting.sort()
+
+    @precondition(lambda self: self.consumers)
+    @rule(data=st.data())
+    def lose(self, data: Any) -> None:
+        consumer = data.draw(st.sampled_from(self.consumers))
+        self.consumers.remove(consumer)
+        self.ledger.remove(consumer.share)
+        self.waiting = sorted([*self.waiting, *consumer.has().values()])
+
+    @precondition(lambda self: self.consumers)
+    @rule(data=st.data())
+    def suspend(self, data: Any) -> None:
+        consumer = data.draw(st.sampled_from(self.consumers))
+        consumer.is_suspended = True
+        self.ledger.suspend(consumer.share)
+
+    @invariant()
+    def every_message_is_in_one_place(self) -> None:
+        out = [each for consumer in self.consumers for each in consumer.has().values()]
+        places = sorted([*self.waiting, *out, *self.done, *self.dropped])
+        assert places == list(range(len(self.sizes)))
+        assert [entry.msg_id for entry in self.ledger.pending()] == self.waiting
+        for consumer in self.consumers:
+            entries = consumer.share.entries
+            assert {n: e.msg_id for n, e in entries.items()} == consumer.has()
+            assert consumer.share.nbytes == self.nbytes_of(consumer.has().values())
+
+    @invariant()
+    def counters_tell_the_truth(self) -> None:
+        ledger = self.ledger
+        assert ledger.next_msg_id == ledger.num_put == len(self.sizes)
+        assert ledger.num_acknowledged == len(self.done)
+        assert ledger.num_dropped == len(self.dropped)
+        assert ledger.num_pending == len(self.waiting)
+        assert ledger.num_held == len(self.held())
+        assert ledger.pending_nbytes == self.nbytes_of(self.waiting)
+        again = sum(count - 1 for count in self.num_deliveries.values())
+        assert ledger.num_redelivered == again
+
+    @invariant()
+    def marks_and_windows_hold(self) -> None:
+        excess = 1 if self.options.on_full == "drop_old" else 0
+        held = self.held()
+        assert len(held) <= self.options.hwm_messages + excess
+        # The last taken may be what goes beyond the mark of bytes.
+        largest = max((self.sizes[each] for each in held), default=0)
+        assert self.nbytes_of(held) <= max(self.options.hwm_bytes, largest) + (
+            excess * largest
+        )
+        for consumer in self.consumers:
+            messages, nbytes = consumer.window
+            sizes = [self.sizes[each] for each in consumer.has().values()]
+            assert len(sizes) <= messages
+            assert sum(sizes) < nbytes + max(sizes, default=1)
+
+    def held(self) -> list[int]:
+        out = [each for consumer in self.consumers for each in consumer.has().values()]
+        return [*self.waiting, *out]
+
+    def nbytes_of(self, ids: Any) -> int:
+        return sum(self.sizes[each] for each in ids)
+
+    def has_room(self, consumer: Consumer) -> bool:
+        messages, nbytes = consumer.window
+        has = consumer.has()
+        return (
+            not consumer.is_suspended
+            and len(has) < messages
+            and self.nbytes_of(has.values()) < nbytes
+        )
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=40)

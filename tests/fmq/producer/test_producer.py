@@ -1,0 +1,399 @@
+"""A producer with consumers that behave."""
+
+import asyncio
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.fmq.producer_parties import NAME, encoded, party
+from tests.transport.waiting import eventually, settle
+
+from busduct.errors import (
+    ClosedError,
+    FrameTooLargeError,
+    FullError,
+    LocalProtocolError,
+)
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer import Producer
+from busduct.fmq._wire import Ack, Encoded, Encoding
+
+
+async def test_messages_arrive_in_order_with_their_numbers(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        assert await there.put(b"a", b"b", b"c" * 40_000) == [0, 1, 2]
+        assert await consumer.received(3) == [b"a", b"b", b"c" * 40_000]
+        assert [data.msg_id for data in consumer.got] == [0, 1, 2]
+        assert {data.num_deliveries for data in consumer.got} == {1}
+        assert consumer.hellos[0].queue == NAME
+        assert len(consumer.hellos[0].producer_id) == 16
+
+
+async def test_parts_arrive_with_their_body(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        parts = (b"1" * 20_000, bytearray(b"2"))
+        await there.producer.put(Encoded(Encoding.OBJECT, b"body", parts, 20_005, True))
+        await consumer.received(1)
+        data = consumer.got[0]
+        assert (bytes(data.body), data.is_large) == (b"body", True)
+        assert [bytes(part) for part in data.parts] == [b"1" * 20_000, b"2"]
+
+
+async def test_what_was_put_before_there_is_a_consumer_arrives(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        await there.put(b"early")
+        assert there.producer.statistics().num_pending == 1
+        consumer = await there.joined()
+        assert await consumer.received(1) == [b"early"]
+
+
+async def test_put_does_not_give_way_where_there_is_room(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        await there.joined()
+        turns = 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+
+        asyncio.get_running_loop().call_soon(count)
+        await there.put(*[b"x"] * 50)
+        assert turns == 0
+
+
+async def test_the_window_is_not_exceeded(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(3, 1 << 20))
+        await there.put(*[b"x"] * 8)
+        await consumer.received(3)
+        await settle()
+        assert len(consumer.payloads) == 3
+        consumer.acknowledge()
+        await consumer.received(6)
+        consumer.say(Ack(0, (5,)))
+        await consumer.received(7)
+        assert there.producer.statistics().num_acknowledged == 4
+
+
+async def test_consumers_share_the_work(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir) as there:
+        first, second = there.consumer(), there.consumer()
+        await there.listed(first, second)
+        await there.put(*[b"%d" % number for number in range(10)])
+        await first.received(5)
+        await second.received(5)
+        assert sorted(first.payloads + second.payloads) == [
+            b"%d" % number for number in range(10)
+        ]
+
+
+async def test_what_a_lost_consumer_had_goes_to_another(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        lost = await there.joined()
+        await there.put(b"0", b"1", b"2", b"3")
+        await lost.received(4)
+        lost.say(Ack(1, (2,)))
+        # What it said before it went counts.
+        lost.close()
+        heir = await there.joined()
+        assert await heir.received(2) == [b"1", b"3"]
+        assert [data.num_deliveries for data in heir.got] == [2, 2]
+        heir.acknowledge()
+        assert await there.producer.wait_acknowledged(10.0)
+        statistics = there.producer.statistics()
+        assert (statistics.num_acknowledged, statistics.num_redelivered) == (4, 2)
+
+
+async def test_what_is_given_back_comes_again(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        await there.put(b"0", b"1")
+        await consumer.received(2)
+        consumer.give_back(0)
+        assert await consumer.received(3) == [b"0", b"1", b"0"]
+        assert consumer.got[2].num_deliveries == 2
+
+
+async def test_a_connected_consumer_stays_though_it_is_not_listed(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        there.watcher.list()
+        await there.put(b"still")
+        assert await consumer.received(1) == [b"still"]
+
+
+async def test_a_consumer_that_is_neither_listed_nor_there_is_given_up(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = there.consumer()
+        there.watcher.list(consumer)
+        consumer.close()
+        await settle()
+        there.watcher.list()
+        again = await there.joined()
+        await there.put(b"x")
+        assert await again.received(1) == [b"x"]
+
+
+async def test_a_listed_consumer_is_found_again(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        await there.put(b"x")
+        await consumer.received(1)
+        consumer.socket.unbind(consumer.endpoint)
+        consumer.socket.close(linger=0)
+        consumer.socket = consumer._context.socket(backend.ROUTER)
+        await eventually(lambda: not there.producer.statistics().num_consumers)
+        consumer.socket.bind(consumer.endpoint)
+        assert await consumer.received(2) == [b"x", b"x"]
+
+
+async def test_put_waits_at_the_mark_and_in_turn(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=2) as there:
+        consumer = await there.joined()
+        await there.put(b"0", b"1")
+        waiting = [asyncio.create_task(there.put(b"%d" % n)) for n in range(2, 5)]
+        await settle()
+        assert there.producer.statistics().num_waiting == 3
+        assert there.producer.room() == (0, 0)
+        with pytest.raises(FullError):
+            there.producer.put_nowait(encoded(b"pushes in"))
+        await consumer.received(2)
+        consumer.acknowledge()
+        await consumer.received(4)
+        consumer.acknowledge()
+        assert [await each for each in waiting] == [[2], [3], [4]]
+        assert await consumer.received(5) == [b"%d" % n for n in range(5)]
+
+
+async def test_a_cancelled_put_took_nothing(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir, hwm_messages=1) as there:
+        await there.put(b"0")
+        gives_up, stays = (
+            asyncio.create_task(there.put(each)) for each in (b"1", b"2")
+        )
+        await settle()
+        gives_up.cancel()
+        await asyncio.wait({gives_up})
+        consumer = await there.joined()
+        await consumer.received(1)
+        consumer.acknowledge()
+        assert await stays == [1]
+        assert await consumer.received(2) == [b"0", b"2"]
+
+
+@pytest.mark.parametrize("on_full", ["error", "drop_new", "drop_old"])
+async def test_what_happens_at_the_mark(
+    backend: ModuleType, ipc_dir: Path, on_full: str
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=2, on_full=on_full) as there:
+        await there.put(b"0", b"1")
+        if on_full == "error":
+            with pytest.raises(FullError):
+                await there.put(b"2")
+        else:
+            assert await there.put(b"2") == [2]
+        consumer = await there.joined()
+        expected = [b"1", b"2"] if on_full == "drop_old" else [b"0", b"1"]
+        assert await consumer.received(2) == expected
+        num_dropped = 0 if on_full == "error" else 1
+        assert consumer.got[1].num_skipped == num_dropped
+        assert there.producer.statistics().num_dropped == num_dropped
+
+
+async def test_put_many_takes_all_and_waits_for_room(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=3) as there:
+        consumer = await there.joined()
+        messages = [encoded(b"%d" % n) for n in range(5)]
+        putting = asyncio.create_task(there.producer.put_many(messages))
+        await consumer.received(3)
+        consumer.acknowledge()
+        assert await putting == [0, 1, 2, 3, 4]
+        assert await consumer.received(5) == [b"%d" % n for n in range(5)]
+
+
+async def test_put_many_is_all_or_nothing_where_it_may_not_wait(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    options = {"hwm_messages": 2, "on_full": "error", "max_message_bytes": 10}
+    async with party(backend, ipc_dir, **options) as there:
+        with pytest.raises(FullError):
+            await there.producer.put_many([encoded(b"x")] * 3)
+        with pytest.raises(FrameTooLargeError):
+            await there.producer.put_many([encoded(b"x"), encoded(b"x" * 11)])
+        assert there.producer.next_msg_id == 0
+        assert await there.producer.put_many([encoded(b"x")] * 2) == [0, 1]
+
+
+async def test_immediate_put_waits_for_a_consumer(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, immediate=True) as there:
+        putting = asyncio.create_task(there.put(b"x"))
+        await settle()
+        assert not putting.done()
+        consumer = await there.joined()
+        assert await putting == [0]
+        assert await consumer.received(1) == [b"x"]
+
+
+async def test_too_large_a_message_is_refused(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, max_message_bytes=20_000) as there:
+        consumer = await there.joined()
+        with pytest.raises(FrameTooLargeError):
+            await there.put(b"x" * 20_001)
+        await there.put(b"x" * 20_000)
+        assert len((await consumer.received(1))[0]) == 20_000
+
+
+async def test_flush_and_wait_acknowledged(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir) as there:
+        producer = there.producer
+        assert await producer.flush(0.0)
+        await there.put(b"x")
+        assert not await producer.flush(0.01)
+        consumer = await there.joined()
+        assert await producer.flush(10.0)
+        assert not await producer.wait_acknowledged(0.01)
+        await consumer.received(1)
+        consumer.acknowledge()
+        assert await producer.wait_acknowledged(10.0)
+
+
+async def test_close_hands_over_beyond_the_window(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(1, 1))
+        await there.put(*[b"x" * 1000] * 500)
+        await there.producer.close(5.0)
+        assert len(await consumer.received(500)) == 500
+        assert there.producer.undelivered() == []
+
+
+async def test_close_gives_up_after_its_linger(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        await there.put(b"0", b"1")
+        flushing = asyncio.create_task(there.producer.flush(None))
+        await settle()
+        await asyncio.gather(there.producer.close(0.01), there.producer.close(0.01))
+        assert [each.body for each in there.producer.undelivered()] == [b"0", b"1"]
+        assert there.watcher.is_closed
+        with pytest.raises(ClosedError):
+            await flushing
+        with pytest.raises(ClosedError):
+            await there.put(b"2")
+        with pytest.raises(ClosedError):
+            there.producer.loan(10)
+
+
+async def test_what_a_consumer_does_not_read_is_undelivered(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(1000, 1 << 40))
+        # More than what the connection and the kernel hold.
+        payloads = [bytes([n]) * (1 << 20) for n in range(64)]
+        await there.put(*payloads)
+        await there.producer.close(0.05)
+        await there.context.aclose()
+        left = [bytes(each.body) for each in there.producer.undelivered()]
+        assert left
+        assert left == payloads[len(payloads) - len(left) :]
+        assert consumer.socket.recv_multipart_nowait() is not None
+
+
+async def test_those_who_wait_for_room_learn_of_the_close(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=1) as there:
+        await there.put(b"x")
+        waiting = asyncio.create_task(there.put(b"y"))
+        await settle()
+        await there.producer.close(0)
+        with pytest.raises(ClosedError):
+            await waiting
+
+
+async def test_another_producer_goes_on_where_one_ended(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        await there.put(b"0", b"1")
+        await there.producer.close(0)
+        await there.context.aclose()
+        state = there.producer.take_state()
+    async with party(backend, ipc_dir, state=state) as there:
+        assert await there.put(b"2") == [2]
+        consumer = await there.joined()
+        assert await consumer.received(3) == [b"0", b"1", b"2"]
+        assert consumer.hellos[0].producer_id == state.producer_id
+        assert there.producer.statistics().num_put == 3
+
+
+async def test_what_was_put_is_handed_over_after_all_tasks_were_cancelled(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(1, 1 << 20))
+        await there.put(b"0", b"1")
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await consumer.received(1)
+        consumer.acknowledge()
+        assert await consumer.received(2) == [b"0", b"1"]
+
+
+async def test_loans_are_lent(backend: ModuleType, ipc_dir: Path) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        loan = there.producer.loan(100_000)
+        memoryview(loan)[:] = b"l" * 100_000
+        lease = loan.freeze()
+        await there.producer.put(Encoded(Encoding.BUFFER, lease, (), 100_000, False))
+        assert await consumer.received(1) == [b"l" * 100_000]
+
+
+def test_another_loop_is_refused(backend: ModuleType) -> None:
+    async def make() -> Producer:
+        context = backend.Context()
+        return Producer(context, "ipc:///tmp/x", NAME, QueueOptions(), watch=_Deaf)
+
+    async def use(producer: Producer) -> None:
+        with pytest.raises(LocalProtocolError):
+            await producer.put(encoded(b"x"))
+
+    producer = asyncio.run(make())
+    asyncio.run(use(producer))
+    assert producer.next_msg_id == 0
+    producer._context.close()
+
+
+class _Deaf:
+    def __init__(self, *_args: object, insecure: bool) -> None:
+        pass
