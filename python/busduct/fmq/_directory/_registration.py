@@ -92,6 +92,11 @@ class Registration:
         return self._server is not None and not self._server.closed
 
     @property
+    def is_registered(self) -> bool:
+        """Whether those who watch are told of the member, as far as is known."""
+        return self._is_known
+
+    @property
     def num_refused(self) -> int:
         """Clients that this one turned away, garbage included, while it serves."""
         return 0 if self._server is None else self._server.num_refused
@@ -101,7 +106,8 @@ class Registration:
 
         Raises:
             HandshakeError: It is the address of another queue or topic, or of something
-                that is no directory. It is tried again all the same.
+                that is no directory, as far as is known. It is tried again, less and
+                less often.
             ClosedError: This one is closed.
         """
         while not self._is_known:
