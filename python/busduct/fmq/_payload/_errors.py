@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from busduct.errors import PayloadError
-from busduct.fmq._parts_out import UnencodableError
+from busduct.fmq._payload._parts_out import UnencodableError
 
 __all__ = ["payload_error"]
 

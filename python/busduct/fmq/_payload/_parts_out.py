@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 
 from busduct.errors import FrameTooLargeError
-from busduct.fmq._extensions import encode_array, encode_bytes
-from busduct.fmq._lent import is_lease, is_lent, is_loan
+from busduct.fmq._payload._extensions import encode_array, encode_bytes
+from busduct.fmq._payload._lent import is_lease, is_lent, is_loan
 from busduct.tensors._hooks import LOAN_BYTES, MAX_PARTS, Outbox, header_of
 from busduct.tensors._libraries import library_of
 

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from busduct.errors import ConfigError, RemoteProtocolError
-from busduct.fmq._extensions import ARRAY_CODE, BYTES_CODE, parse_array, parse_bytes
+from busduct.fmq._payload._extensions import (
+    ARRAY_CODE,
+    BYTES_CODE,
+    parse_array,
+    parse_bytes,
+)
 from busduct.tensors._hooks import Inbox
 from busduct.tensors._libraries import make_array
 
