@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from busduct.errors import FrameTooLargeError
+from busduct.fmq._payload._errors import payload_error
 from busduct.fmq._payload._lent import is_lent
 from busduct.fmq._payload._parts_out import (
     LARGE_BYTES,
@@ -15,7 +16,6 @@ from busduct.fmq._payload._parts_out import (
     frozen_copy,
     is_long_and_flat,
 )
-from busduct.fmq._payload._errors import payload_error
 from busduct.fmq._wire import Encoded, Encoding
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
 """Say which part of a payload cannot be sent, and what to do about it."""
 
 import dataclasses
+import enum
+import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,6 +67,8 @@ def _steps_of(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, set | frozenset):
         for item in value:
             yield f".item({_shown(item)})", item
+    elif isinstance(value, enum.Enum):
+        yield ".value", value.value
     else:
         for name in _field_names_of(value):
             if hasattr(value, name):
@@ -84,7 +88,7 @@ def _field_names_of(value: Any) -> Iterator[str]:
 
 def _shown(key: Any) -> str:
     if isinstance(key, str):
-        return '"' + ascii(key[:_MAX_KEY_CHARS])[1:-1] + '"'
+        return json.dumps(key[:_MAX_KEY_CHARS])
     if isinstance(key, int | float | bytes):
         return repr(key)[:_MAX_KEY_CHARS]
     return f"<{_name_of(key)}>"
