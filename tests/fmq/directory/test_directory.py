@@ -144,6 +144,26 @@ async def test_changes_of_one_turn_are_told_together(
         assert len(those.told[0]) < 10
 
 
+async def test_goes_on_when_every_task_is_cancelled(
+    backend: ModuleType, any_loop: str, address: str
+) -> None:
+    async with parties(backend, address) as those:
+        await those.registered(1, 2)
+        those.watch()
+        await those.all_told()
+        # As `asyncio.run` does before asynchronous generators end.
+        mine = asyncio.current_task()
+        others = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        await those.registered(3)
+        those.leave(2)
+        await those.all_told()
+        those.leave(1)
+        await those.all_told()
+
+
 async def test_callback_that_raises_is_called_again(
     backend: ModuleType, ipc_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

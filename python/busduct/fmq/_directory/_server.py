@@ -10,6 +10,7 @@ from busduct.errors import ClosedError, PeerLostError
 from busduct.fmq._directory._address import file_of
 from busduct.fmq._directory._links import SERVER_OPTIONS
 from busduct.fmq._directory._roster import Roster
+from busduct.fmq._enduring_task import EnduringTask
 
 if TYPE_CHECKING:
     from busduct._core import Context
@@ -68,8 +69,8 @@ class Server:
         self._is_telling = False
         self._checking: asyncio.TimerHandle | None = None
         self._tasks = (
-            asyncio.create_task(self._receive(), name=f"busduct fmq {name} directory"),
-            asyncio.create_task(self._watch(), name=f"busduct fmq {name} clients"),
+            EnduringTask(f"busduct fmq {name} directory", self._receive),
+            EnduringTask(f"busduct fmq {name} clients", self._watch),
         )
 
     @property

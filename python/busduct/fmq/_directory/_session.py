@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from busduct.errors import (
 )
 from busduct.fmq._directory._links import CLIENT_OPTIONS
 from busduct.fmq._directory._wire import Answer, Hello, Refused, encode, parse_answer
+from busduct.fmq._enduring_task import EnduringTask
 from busduct.transport._patience import Patience
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Session:
         self._patience = Patience(inf)
         self._timer: asyncio.TimerHandle | None = None
         self._socket: Socket | None = None
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._tasks: tuple[EnduringTask, ...] = ()
         self._open()
 
     def close(self) -> None:
@@ -98,8 +100,8 @@ class Session:
         self._socket = socket
         name = f"busduct fmq directory {self._address}"
         self._tasks = (
-            asyncio.create_task(self._watch(socket, monitor), name=f"{name} link"),
-            asyncio.create_task(self._receive(socket), name=f"{name} answers"),
+            EnduringTask(f"{name} link", partial(self._watch, socket, monitor)),
+            EnduringTask(f"{name} answers", partial(self._receive, socket)),
         )
 
     def _open_again(self) -> None:
