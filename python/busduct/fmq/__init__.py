@@ -1,1 +1,25 @@
 """FMQ: queues and topics between the processes of an inference service."""
+
+from busduct.fmq._config import Config, Endpoint, EndpointType, Role, SocketOptions
+from busduct.fmq._endpoint_manager import EndpointManager
+from busduct.fmq._message import Message
+from busduct.fmq._options import AckMode, OnFull, QueueOptions
+from busduct.fmq.fmq import FMQ
+from busduct.fmq.queue import Queue
+from busduct.fmq.topic import Topic
+
+__all__ = [
+    "FMQ",
+    "AckMode",
+    "Config",
+    "Endpoint",
+    "EndpointManager",
+    "EndpointType",
+    "Message",
+    "OnFull",
+    "Queue",
+    "QueueOptions",
+    "Role",
+    "SocketOptions",
+    "Topic",
+]
