@@ -11,7 +11,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from busduct.errors import MalformedFrameError, RemoteProtocolError
+from busduct.errors import (
+    FrameTooLargeError,
+    MalformedFrameError,
+    RemoteProtocolError,
+)
 
 __all__ = [
     "HEADER_BYTES",
@@ -37,12 +41,16 @@ ID_BYTES = 16
 # A body below this joins its header in one part: cheaper than two, and never lent.
 INLINE_BYTES = 16384
 
+# The name of a queue, and a few numbers.
+_MAX_CONTROL_BYTES = 65536
+
 _HELLO, _DATA = 1, 2
 _WELCOME, _REFUSAL, _ACK, _NACK = 16, 17, 18, 19
 
 # Kind, encoding, flags, deliveries, message id, timestamp, ids that nobody gets.
 _HEADER = struct.Struct("<BBHIQdQ")
 HEADER_BYTES = _HEADER.size
+_unpack_header = _HEADER.unpack_from
 _IS_INLINE, _IS_LARGE = 1, 2
 
 
@@ -52,6 +60,11 @@ class Encoding(IntEnum):
     BYTES = 0
     BUFFER = 1
     OBJECT = 2
+
+
+# Looking a member of an enumeration up costs as much as all else about a message.
+_ENCODINGS = tuple(Encoding)
+_OBJECT = int(Encoding.OBJECT)
 
 
 class Encoded(NamedTuple):
@@ -192,12 +205,17 @@ def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
     Raises:
         RemoteProtocolError: It is nothing that a producer says.
     """
-    first = memoryview(parts[0])
+    head = parts[0]
+    if len(head) >= HEADER_BYTES:
+        header = _unpack_header(head)
+        if header[0] == _DATA:
+            return _parse_data(header, parts)
+    first = memoryview(head)
     kind = first[0] if first.nbytes else -1
-    if kind == _DATA:
-        return _parse_data(first, parts)
     if kind == _HELLO and len(parts) == 1:
         return _parse(_hello, first)
+    if kind == _DATA:
+        raise MalformedFrameError(first.nbytes, "header of a message ends early")
     msg = f"kind {kind} in {len(parts)} parts is nothing that a producer says"
     raise RemoteProtocolError(msg)
 
@@ -224,33 +242,34 @@ def parse_from_consumer(parts: Sequence[Any]) -> Welcome | Refusal | Ack | Nack:
     raise RemoteProtocolError(msg)
 
 
-def _parse_data(first: memoryview, parts: Sequence[Any]) -> Data:
-    if first.nbytes < HEADER_BYTES:
-        raise MalformedFrameError(first.nbytes, "header of a message ends early")
-    _, encoding, flags, num_deliveries, msg_id, timestamp, num_skipped = (
-        _HEADER.unpack_from(first)
-    )
-    if encoding > Encoding.OBJECT or flags > (_IS_INLINE | _IS_LARGE):
+def _parse_data(header: tuple[Any, ...], parts: Sequence[Any]) -> Data:
+    _, encoding, flags, num_deliveries, msg_id, timestamp, num_skipped = header
+    if encoding >= len(_ENCODINGS) or flags > (_IS_INLINE | _IS_LARGE):
         msg = f"encoding {encoding} with flags {flags} is unknown"
         raise RemoteProtocolError(msg)
+    head = parts[0]
     if flags & _IS_INLINE:
-        body, others = first[HEADER_BYTES:].tobytes(), parts[1:]
-    elif first.nbytes == HEADER_BYTES and len(parts) > 1:
+        body, others = memoryview(head)[HEADER_BYTES:].tobytes(), parts[1:]
+    elif len(head) == HEADER_BYTES and len(parts) > 1:
         body, others = parts[1], parts[2:]
     else:
-        raise MalformedFrameError(first.nbytes, "message without a body")
-    if others and encoding != Encoding.OBJECT:
+        raise MalformedFrameError(len(head), "message without a body")
+    if others and encoding != _OBJECT:
         msg = f"{len(others)} parts beyond the body"
         raise RemoteProtocolError(msg)
-    return Data(
-        Encoding(encoding),
-        bool(flags & _IS_LARGE),
-        num_deliveries,
-        msg_id,
-        timestamp,
-        num_skipped,
-        body,
-        others,
+    # NB: what `Data(...)` does, in half the time.
+    return tuple.__new__(
+        Data,
+        (
+            _ENCODINGS[encoding],
+            flags & _IS_LARGE != 0,
+            num_deliveries,
+            msg_id,
+            timestamp,
+            num_skipped,
+            body,
+            others,
+        ),
     )
 
 
@@ -266,6 +285,8 @@ def _parse_numbers(first: memoryview) -> tuple[int, ...]:
 
 
 def _parse(decoder: msgspec.msgpack.Decoder[T], first: memoryview) -> T:
+    if first.nbytes > _MAX_CONTROL_BYTES:
+        raise FrameTooLargeError(first.nbytes, _MAX_CONTROL_BYTES)
     try:
         return decoder.decode(first[1:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

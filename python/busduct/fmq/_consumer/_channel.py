@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
 from busduct.errors import BusductError, ClosedError, FullError, PeerLostError
 from busduct.fmq._consumer._intake import Intake
-from busduct.fmq._enduring_task import EnduringTask
+from busduct.fmq._consumer._watch import Watch
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import HEADER_BYTES
 
@@ -23,6 +22,8 @@ _ROUTER = load_backend().ROUTER
 # What is taken in before other tasks have their turn: about a millisecond.
 MAX_RECEIVED = 256
 MAX_EVENTS = 1024
+# Each message of an exchange told by itself would wake its producer twice as often.
+TELL_SECONDS = 0.001
 # Until a producer that does not read is told again; acknowledgements add up meanwhile.
 RETRY_SECONDS = 0.1
 # What producers are still to be told must not keep a program from its end.
@@ -32,16 +33,20 @@ MAX_LINGER_SECONDS = 1.0
 class Channel:
     """Feeds an `Intake`, and sends what it has to tell.
 
+    Who waits for a message waits for the socket itself, which is the shortest way.
+    While nobody does, what comes is taken in all the same: producers that ask are
+    answered, and what they send ahead does not wait in their memory.
+
     Args:
         context: Owns the socket.
         endpoint: To bind.
         options: Of the queue.
         intake: What is fed.
-        on_change: Called when messages have come, and when none will any more.
 
     Attributes:
         endpoint: What is really bound.
         is_closed: Nothing comes any more.
+        num_waiting: Calls that wait.
 
     Raises:
         BusductError: As of `Socket.bind`.
@@ -52,25 +57,23 @@ class Channel:
         context: "Context",
         endpoint: str,
         options: QueueOptions,
-        *,
         intake: Intake,
-        on_change: Callable[[], None],
     ) -> None:
         self.is_closed = False
+        self.num_waiting = 0
         self._intake = intake
-        self._on_change = on_change
         self._loop = asyncio.get_running_loop()
-        self._room: asyncio.Future[None] | None = None
-        self._num_received = 0
         self._num_events_dropped = 0
-        self._is_tell_due = False
-        self._is_retry_due = False
+        self._is_attending = False
+        self._is_retrying = False
+        self._is_held_up = False
         self._has_logged = False
         self._router = _open(context, options)
+        self._watch = Watch(self._router, self._on_readable)
         try:
             self.endpoint = self._router.bind(endpoint, insecure=options.insecure)
             self._monitor = self._router.monitor(MAX_EVENTS)
-            self._task = EnduringTask(f"fmq-consumer-{intake.name}", self._receive)
+            self._watch.arm()
         except BaseException:
             self._router.close(0.0)
             raise
@@ -94,10 +97,33 @@ class Channel:
             self._answer()
         return intake.num_held > 0
 
+    async def wait(self) -> None:
+        """Wait until there may be something to receive, when nothing is held.
+
+        Those who wait are woken in turn. Cancelling is safe.
+
+        Raises:
+            ClosedError: It is closed.
+        """
+        self._watch.disarm()
+        self.num_waiting += 1
+        try:
+            await self._router.wait_readable()
+        finally:
+            self.num_waiting -= 1
+            self.attend_soon()
+
     def note_taken(self) -> None:
         """Go on receiving, where that had stopped because too much was held."""
-        if self._room is not None and self._intake.has_room:
-            self._go_on()
+        if self._is_held_up and self._intake.has_room:
+            self._is_held_up = False
+            self.attend_soon()
+
+    def attend_soon(self) -> None:
+        """Tell producers what is done, and go on receiving, within a millisecond."""
+        if not self._is_attending:
+            self._is_attending = True
+            self._loop.call_later(TELL_SECONDS, self._attend)
 
     def tell(self) -> None:
         """Tell producers what is done."""
@@ -108,21 +134,19 @@ class Channel:
                     link.note_told()
             except FullError:
                 self._intake.put_off(link)
-                self._tell_later()
+                self._retry_later()
             except PeerLostError:
                 # The monitor tells of it too.
                 continue
             except ClosedError:
                 return
 
-    def tell_soon(self) -> None:
-        """Tell them at the end of the loop's turn at the latest."""
-        if not self._is_tell_due:
-            self._is_tell_due = True
-            self._loop.call_soon(self._on_tell_due)
-
     def note_events(self) -> None:
-        """Take note of connections that ended."""
+        """Take note of connections that ended.
+
+        Raises:
+            ClosedError: It is closed.
+        """
         while (event := self._monitor.recv_nowait()) is not None:
             if event.kind == "disconnected":
                 self._intake.end(event.routing_id)
@@ -137,51 +161,55 @@ class Channel:
         """Return what peers did wrong below the level of queues, the last 16."""
         return self._router.recent_errors()
 
-    async def close(self) -> None:
-        """Tell what is done, and end. Idempotent."""
+    def close(self) -> None:
+        """Tell what is done, and end; who waits gets `ClosedError`. Idempotent."""
         if not self.is_closed:
             self.tell()
+            self.is_closed = True
+            self._watch.disarm()
             self._router.close(MAX_LINGER_SECONDS)
-            self._end()
-        self._task.cancel()
-        await self._task.wait_ended()
 
-    async def _receive(self) -> None:
-        """Take in whatever comes, whether or not anybody takes messages meanwhile."""
-        try:
-            while True:
-                if self._intake.is_full:
-                    await self._wait_room()
-                if self._num_received >= MAX_RECEIVED:
-                    self._num_received = 0
-                    await asyncio.sleep(0)
-                await self._router.wait_readable()
+    def _attend(self) -> None:
+        self._is_attending = False
+        if self.is_closed:
+            return
+        self.tell()
+        if not self.num_waiting and not self._is_held_up:
+            self._go_on()
+
+    def _on_readable(self) -> None:
+        # Somebody who has begun to wait since then is woken too, and has to find it.
+        if not self.num_waiting:
+            try:
                 self._drain()
-        except ClosedError:
-            self._end()
+            except ClosedError:
+                self.is_closed = True
+            else:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Hear of what comes, unless too much is held."""
+        self._is_held_up = self._intake.is_full
+        if not self._is_held_up:
+            try:
+                self._watch.arm()
+            except ClosedError:
+                self.is_closed = True
 
     def _drain(self) -> None:
         intake = self._intake
         self.note_events()
-        while self._num_received < MAX_RECEIVED and not intake.is_full:
+        for _ in range(MAX_RECEIVED):
+            if intake.is_full:
+                break
             parts = self._router.recv_multipart_lease_nowait()
             if parts is None:
                 # NB: what a lost connection brought has all been taken in.
                 intake.forget_ended()
                 break
-            self._num_received += 1
             intake.receive(parts[0].tobytes(), parts[1:])
         if intake.answers or intake.refusals:
             self._answer()
-        if intake.num_held:
-            self._on_change()
-
-    async def _wait_room(self) -> None:
-        self._room = self._loop.create_future()
-        try:
-            await self._room
-        finally:
-            self._room = None
 
     def _answer(self) -> None:
         for routing_id, answer in self._intake.answers:
@@ -197,27 +225,14 @@ class Channel:
             _log.log(level, "queue %s refuses a producer: %s", self._intake.name, error)
         self._intake.refusals.clear()
 
-    def _on_tell_due(self) -> None:
-        self._is_tell_due = False
+    def _retry_later(self) -> None:
+        if not self._is_retrying:
+            self._is_retrying = True
+            self._loop.call_later(RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        self._is_retrying = False
         self.tell()
-
-    def _tell_later(self) -> None:
-        if not self._is_retry_due:
-            self._is_retry_due = True
-            self._loop.call_later(RETRY_SECONDS, self._on_retry_due)
-
-    def _on_retry_due(self) -> None:
-        self._is_retry_due = False
-        self.tell()
-
-    def _end(self) -> None:
-        self.is_closed = True
-        self._go_on()
-        self._on_change()
-
-    def _go_on(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
 
 
 def _open(context: "Context", options: QueueOptions) -> "Socket":

@@ -12,7 +12,6 @@ from busduct.fmq._consumer._channel import Channel
 from busduct.fmq._consumer._intake import Intake
 from busduct.fmq._consumer._producer_link import ProducerLink, Taken
 from busduct.fmq._consumer._receipt import Desk, Receipt
-from busduct.fmq._consumer._waiters import Waiters
 from busduct.fmq._directory import Registration
 from busduct.fmq._message import Message, make_descriptor
 from busduct.fmq._options import QueueOptions
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer"]
 
-# What may be taken before other tasks have their turn: some milliseconds at most.
-MAX_TAKEN = 2048
+# What may be taken before other tasks have their turn, some milliseconds at most: in
+# bytes, with what a message costs whatever its size.
 MAX_TAKEN_NBYTES = 4 << 20
+MESSAGE_NBYTES = 2048
 MAX_ERRORS = 16
 
 
@@ -72,20 +72,12 @@ class Consumer:
         consumer_id = os.urandom(ID_BYTES)
         self._intake = Intake(name, consumer_id, options)
         self._desk = Desk(self._settle)
-        self._waiters = Waiters()
         self._errors: deque[Exception] = deque(maxlen=MAX_ERRORS)
         self._orphans: list[Taken] = []
         self._num_got = 0
         self._num_undecodable = 0
         self._taken_in_turn = 0
-        self._taken_nbytes_in_turn = 0
-        self._channel = Channel(
-            context,
-            data_endpoint,
-            options,
-            intake=self._intake,
-            on_change=self._on_change,
-        )
+        self._channel = Channel(context, data_endpoint, options, self._intake)
         self._registration = Registration(
             context,
             address,
@@ -117,15 +109,11 @@ class Consumer:
         Raises:
             ClosedError: It is closed.
         """
-        if self._owes_turn:
-            await self._give_turn()
-        message = self.get_nowait()
-        has_waited = False
-        while message is None:
-            self._channel.tell()
-            await self._waiters.wait(again=has_waited)
-            has_waited = True
-            message = self.get_nowait()
+        if self._taken_in_turn >= MAX_TAKEN_NBYTES:
+            self._taken_in_turn = 0
+            await asyncio.sleep(0)
+        while (message := self.get_nowait()) is None:
+            await self._wait()
         return message
 
     async def get_many(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
@@ -135,15 +123,12 @@ class Consumer:
             max_n: Messages at most.
             acknowledge: As of `get_nowait`.
         """
-        if self._owes_turn:
-            await self._give_turn()
-        messages = self.get_many_nowait(max_n, acknowledge=acknowledge)
-        has_waited = False
-        while not messages:
-            self._channel.tell()
-            await self._waiters.wait(again=has_waited)
-            has_waited = True
-            messages = self.get_many_nowait(max_n, acknowledge=acknowledge)
+        if self._taken_in_turn >= MAX_TAKEN_NBYTES:
+            self._taken_in_turn = 0
+            await asyncio.sleep(0)
+        take = self.get_many_nowait
+        while not (messages := take(max_n, acknowledge=acknowledge)):
+            await self._wait()
         return messages
 
     def get_nowait(self, *, acknowledge: bool = True) -> Message | None:
@@ -157,8 +142,7 @@ class Consumer:
             ClosedError: It is closed.
         """
         if self._channel.is_closed:
-            what = "consumer"
-            raise ClosedError(what)
+            raise _closed()
         intake = self._intake
         while True:
             taken = intake.take()
@@ -166,8 +150,7 @@ class Consumer:
                 if not self._channel.receive():
                     return None
                 continue
-            self._taken_in_turn += 1
-            self._taken_nbytes_in_turn += taken[3]
+            self._taken_in_turn += taken[3] + MESSAGE_NBYTES
             message = self._open(taken, acknowledge)
             self._channel.note_taken()
             if message is not None:
@@ -177,7 +160,9 @@ class Consumer:
     def get_many_nowait(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
         """Take what is there, an empty list if nothing is; as `get_nowait`."""
         messages: list[Message] = []
-        while len(messages) < max_n and not (messages and self._owes_turn):
+        while len(messages) < max_n:
+            if messages and self._taken_in_turn >= MAX_TAKEN_NBYTES:
+                break
             message = self.get_nowait(acknowledge=acknowledge)
             if message is None:
                 break
@@ -202,7 +187,7 @@ class Consumer:
             num_malformed=intake.num_malformed,
             num_undecodable=self._num_undecodable,
             num_producers=intake.num_links,
-            num_waiting=len(self._waiters),
+            num_waiting=self._channel.num_waiting,
         )
 
     def recent_errors(self) -> list[Exception]:
@@ -237,7 +222,7 @@ class Consumer:
             with suppress(ClosedError):
                 self._channel.note_events()
             self._orphans = self._intake.drop_held()
-        await self._channel.close()
+        self._channel.close()
 
     def _open(self, taken: Taken, acknowledge: bool) -> Message | None:
         """Make a message of what was taken; None if it does not decode."""
@@ -274,7 +259,7 @@ class Consumer:
         if self._intake.settle_taken(taken):
             self._channel.tell()
         else:
-            self._channel.tell_soon()
+            self._channel.attend_soon()
 
     def _settle(self, link: ProducerLink, number: int, is_done: bool) -> None:
         """Take a receipt."""
@@ -285,24 +270,25 @@ class Consumer:
         elif self._intake.settle(link, number):
             self._channel.tell()
             return
-        self._channel.tell_soon()
+        self._channel.attend_soon()
 
-    def _on_change(self) -> None:
-        if self._channel.is_closed:
-            self._waiters.wake(len(self._waiters))
-        else:
-            self._waiters.wake(self._intake.num_held)
+    async def _wait(self) -> None:
+        """Wait until there may be a message.
 
-    @property
-    def _owes_turn(self) -> bool:
-        return (
-            self._taken_in_turn >= MAX_TAKEN
-            or self._taken_nbytes_in_turn >= MAX_TAKEN_NBYTES
-        )
+        Raises:
+            ClosedError: It is closed.
+        """
+        try:
+            await self._channel.wait()
+        except ClosedError as error:
+            raise _closed() from error
+        if self._intake.num_held == 0 and not self._channel.receive():
+            # It was no message: more of its kind must not keep others waiting.
+            await asyncio.sleep(0)
 
-    async def _give_turn(self) -> None:
-        self._taken_in_turn = self._taken_nbytes_in_turn = 0
-        await asyncio.sleep(0)
+
+def _closed() -> ClosedError:
+    return ClosedError("consumer")
 
 
 def _without_frames(error: Exception) -> Exception:

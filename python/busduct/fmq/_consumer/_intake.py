@@ -137,7 +137,8 @@ class Intake:
                 self.num_redelivered += data.num_deliveries > 1
                 return link, number, data, nbytes
             self.num_superseded += 1
-            self._note_settled(link, number, nbytes)
+            link.settle_taken(number, nbytes)
+            self._is_due(link)
         return None
 
     def settle_taken(self, taken: Taken) -> bool:
@@ -148,7 +149,8 @@ class Intake:
         """
         link, number, _, nbytes = taken
         self.num_settled += 1
-        return self._note_settled(link, number, nbytes)
+        link.settle_taken(number, nbytes)
+        return self._is_due(link)
 
     def keep(self, taken: Taken) -> None:
         """Note that the application is not done with what it took last."""
@@ -256,7 +258,9 @@ class Intake:
         self.answers.append((routing_id, encode_control(welcome)))
 
     def _hold(self, link: ProducerLink, data: Data) -> None:
-        nbytes = len(data.body) + sum(map(len, data.parts))
+        nbytes = len(data.body)
+        for part in data.parts:
+            nbytes += len(part)
         if nbytes > self._options.max_message_bytes:
             raise FrameTooLargeError(nbytes, self._options.max_message_bytes)
         if data.num_skipped or data.num_deliveries > 1:
@@ -287,10 +291,6 @@ class Intake:
         link.is_refused = True
         refusal = encode_control(Refusal(VERSION, str(error)))
         self.answers.append((routing_id, refusal))
-
-    def _note_settled(self, link: ProducerLink, number: int, nbytes: int) -> bool:
-        link.settle_taken(number, nbytes)
-        return self._is_due(link)
 
     def _is_due(self, link: ProducerLink) -> bool:
         if link.is_over:
