@@ -32,6 +32,7 @@ __all__ = [
     "Welcome",
     "data_parts",
     "encode_control",
+    "pack_data",
     "parse_from_consumer",
     "parse_from_producer",
 ]
@@ -47,10 +48,11 @@ _MAX_CONTROL_BYTES = 65536
 _HELLO, _DATA = 1, 2
 _WELCOME, _REFUSAL, _ACK, _NACK = 16, 17, 18, 19
 
-# Kind, encoding, flags, deliveries, message id, timestamp, ids that nobody gets.
+# Kind, encoding, flags, deliveries, message id, timestamp, messages dropped.
 _HEADER = struct.Struct("<BBHIQdQ")
 HEADER_BYTES = _HEADER.size
-_unpack_header = _HEADER.unpack_from
+_pack = _HEADER.pack
+_unpack = _HEADER.unpack_from
 _IS_INLINE, _IS_LARGE = 1, 2
 
 
@@ -164,21 +166,34 @@ def data_parts(
         msg_id: Of the message, at its producer.
         timestamp: Seconds since the epoch at which it was put.
         num_deliveries: How often it has been sent, this time included.
-        num_skipped: Ids below this one that its producer has dropped.
+        num_skipped: Messages that its producer has dropped so far.
     """
-    is_inline = type(encoded.body) is bytes and len(encoded.body) < INLINE_BYTES
-    header = _HEADER.pack(
+    packed = pack_data(encoded, msg_id, timestamp, num_deliveries, num_skipped)
+    return [packed] if type(packed) is bytes else list(packed)
+
+
+def pack_data(
+    encoded: Encoded,
+    msg_id: int,
+    timestamp: float,
+    num_deliveries: int,
+    num_skipped: int,
+) -> bytes | list[Any]:
+    """Return what `data_parts` does, or the only part where there is one."""
+    encoding, body, parts, _, is_large = encoded
+    is_inline = type(body) is bytes and len(body) < INLINE_BYTES
+    header = _pack(
         _DATA,
-        encoded.encoding,
-        _IS_INLINE * is_inline | _IS_LARGE * encoded.is_large,
+        encoding,
+        (_IS_INLINE if is_inline else 0) | (_IS_LARGE if is_large else 0),
         num_deliveries,
         msg_id,
         timestamp,
         num_skipped,
     )
-    if is_inline:
-        return [header + encoded.body, *encoded.parts]
-    return [header, encoded.body, *encoded.parts]
+    if not is_inline:
+        return [header, body, *parts]
+    return [header + body, *parts] if parts else header + body
 
 
 def encode_control(message: _Control) -> bytes:
@@ -207,7 +222,7 @@ def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
     """
     head = parts[0]
     if len(head) >= HEADER_BYTES:
-        header = _unpack_header(head)
+        header = _unpack(head)
         if header[0] == _DATA:
             return _parse_data(header, parts)
     first = memoryview(head)

@@ -167,7 +167,9 @@ class LedgerMachine(RuleBasedStateMachine):
         out = [each for consumer in self.consumers for each in consumer.has().values()]
         places = sorted([*self.waiting, *out, *self.done, *self.dropped])
         assert places == list(range(len(self.sizes)))
-        assert [entry.msg_id for entry in self.ledger.pending()] == self.waiting
+        assert [
+            each.msg_id for each in self.ledger.state(b"", []).messages
+        ] == self.waiting
         for consumer in self.consumers:
             entries = consumer.share.entries
             assert {n: e.msg_id for n, e in entries.items()} == consumer.has()
@@ -180,7 +182,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert ledger.num_acknowledged == len(self.done)
         assert ledger.num_dropped == len(self.dropped)
         assert ledger.num_pending == len(self.waiting)
-        assert ledger.num_held == len(self.held())
+        assert ledger.num_pending + ledger.num_unacknowledged == len(self.held())
+        assert ledger.is_empty == (not self.held())
         assert ledger.pending_nbytes == self.nbytes_of(self.waiting)
         again = sum(count - 1 for count in self.num_deliveries.values())
         assert ledger.num_redelivered == again

@@ -380,8 +380,9 @@ async def test_loans_are_lent(backend: ModuleType, ipc_dir: Path) -> None:
 
 
 def test_another_loop_is_refused(backend: ModuleType) -> None:
+    context = backend.Context()
+
     async def make() -> Producer:
-        context = backend.Context()
         return Producer(context, "ipc:///tmp/x", NAME, QueueOptions(), watch=_Deaf)
 
     async def use(producer: Producer) -> None:
@@ -391,7 +392,7 @@ def test_another_loop_is_refused(backend: ModuleType) -> None:
     producer = asyncio.run(make())
     asyncio.run(use(producer))
     assert producer.next_msg_id == 0
-    producer._context.close()
+    context.close()
 
 
 class _Deaf:

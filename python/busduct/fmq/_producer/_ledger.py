@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from busduct.errors import FrameTooLargeError, FullError
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._rotation import Rotation
 from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._producer._state import ProducerState
 from busduct.fmq._wire import Ack, Encoded, Nack
@@ -15,8 +16,7 @@ __all__ = ["Ledger"]
 class Ledger:
     """The messages of one producer that no consumer has acknowledged.
 
-    Those that wait are in the order of their ids. A consumer gets its messages in that
-    order, too, but for those that came back after later ones were given out.
+    Those that wait are in the order of their ids, and given to consumers in that order.
 
     Args:
         options: The marks, and what happens beyond them.
@@ -36,19 +36,16 @@ class Ledger:
         self.num_acknowledged = state.num_acknowledged
         self.num_dropped = state.num_dropped
         self.num_redelivered = state.num_redelivered
-        self._options = options
+        self._on_full = options.on_full
+        self._is_immediate = options.immediate
         self._hwm_messages = options.hwm_messages
         self._hwm_bytes = options.hwm_bytes
         self._max_message_bytes = options.max_message_bytes
         self._drops_old = options.on_full == "drop_old"
         self._pending: deque[Entry] = deque()
-        self._shares: list[Share] = []
-        # Those with room.
-        self._open: list[Share] = []
+        self._rotation = Rotation()
         self._num_held = 0
         self._held_nbytes = 0
-        self._turn = 0
-        self._has_windows = True
         for entry in state.messages:
             self._hold(entry)
 
@@ -60,7 +57,7 @@ class Ledger:
     @property
     def pending_nbytes(self) -> int:
         """Bytes of those."""
-        return self._held_nbytes - sum(share.nbytes for share in self._shares)
+        return self._held_nbytes - self._rotation.nbytes
 
     @property
     def num_unacknowledged(self) -> int:
@@ -68,25 +65,25 @@ class Ledger:
         return self._num_held - len(self._pending)
 
     @property
-    def num_held(self) -> int:
-        """Messages of both kinds."""
-        return self._num_held
+    def is_empty(self) -> bool:
+        """Whether consumers are done with all that was put."""
+        return not self._num_held
 
     @property
     def num_shares(self) -> int:
         """Consumers that messages are given to."""
-        return len(self._shares)
+        return len(self._rotation.shares)
 
     @property
     def is_stuck(self) -> bool:
         """Whether messages wait because no consumer has room."""
-        return bool(self._pending) and not self._open and bool(self._shares)
+        return bool(self._pending and self._rotation.shares)
 
     def room(self) -> tuple[int, int]:
         """Return how many messages and bytes `put` takes before a mark has effect."""
         if self._is_waiting_for_a_consumer():
             return 0, 0
-        if self._options.on_full in ("drop_new", "drop_old"):
+        if self._on_full in ("drop_new", "drop_old"):
             return self._hwm_messages, self._hwm_bytes
         return (
             max(self._hwm_messages - self._num_held, 0),
@@ -108,7 +105,7 @@ class Ledger:
         Raises:
             FullError: As it says.
         """
-        if self._options.on_full == "error" and not self._fits(num_messages, nbytes):
+        if self._on_full == "error" and not self._fits(num_messages, nbytes):
             raise self.full_error()
 
     def full_error(self) -> FullError:
@@ -133,7 +130,7 @@ class Ledger:
         if (
             num_held >= self._hwm_messages
             or (num_held and self._held_nbytes + nbytes > self._hwm_bytes)
-            or (not self._shares and self._options.immediate)
+            or (self._is_immediate and not self._rotation.shares)
         ):
             return self._put_beyond(encoded, timestamp)
         msg_id = self.next_msg_id
@@ -146,29 +143,20 @@ class Ledger:
 
     def add(self, share: Share) -> None:
         """Begin to give messages to a consumer."""
-        if not self._has_windows:
-            share.ignore_window()
-        self._shares.append(share)
-        self._reopen(share)
+        self._rotation.add(share)
 
     def suspend(self, share: Share) -> None:
         """Give it nothing more; what it has, it keeps until `remove`."""
-        share.suspend()
-        if share in self._open:
-            self._open.remove(share)
+        self._rotation.suspend(share)
 
     def remove(self, share: Share) -> None:
         """Take back all that a consumer has not acknowledged."""
-        self.suspend(share)
-        self._shares.remove(share)
+        self._rotation.remove(share)
         self._take_back(share.clear())
 
     def ignore_windows(self) -> None:
         """Give out all that waits, however little consumers take ahead."""
-        self._has_windows = False
-        for share in self._shares:
-            share.ignore_window()
-            self._reopen(share)
+        self._rotation.ignore_windows()
 
     def assign(self) -> Sequence[Share]:
         """Give messages that wait to consumers with room, the least busy one first.
@@ -176,19 +164,20 @@ class Ledger:
         Returns:
             The shares that have something to be sent in their `outbox`.
         """
-        pending = self._pending
+        pending, candidates = self._pending, self._rotation.candidates
         filled: list[Share] = []
-        while pending and self._open and not self._is_kept(pending[0]):
-            share = self._choose()
+        while pending and candidates:
+            if self._drops_old and self._is_kept(pending[0]):
+                break
+            share = candidates[0] if len(candidates) == 1 else self._rotation.choose()
             if not share.outbox:
                 filled.append(share)
             entry = pending.popleft()
             if entry.num_deliveries:
                 self.num_redelivered += 1
             entry.num_deliveries += 1
-            share.give(entry)
-            if not share.has_room:
-                self._open.remove(share)
+            if not share.give(entry):
+                candidates.remove(share)
         return filled
 
     def acknowledge(self, share: Share, ack: Ack) -> None:
@@ -201,7 +190,7 @@ class Ledger:
         self.num_acknowledged += num_done
         self._num_held -= num_done
         self._held_nbytes -= nbytes
-        self._reopen(share)
+        self._rotation.note_room(share)
 
     def give_back(self, share: Share, nack: Nack) -> None:
         """Let what a consumer does not want wait again, for it or another one.
@@ -210,18 +199,31 @@ class Ledger:
             RemoteProtocolError: So many were never sent.
         """
         self._take_back(share.give_back(nack))
-        self._reopen(share)
+        self._rotation.note_room(share)
 
     def discard(self, share: Share, number: int) -> None:
         """Drop a message that cannot be sent to anybody."""
         self._drop(share.forget(number))
 
-    def pending(self) -> list[Entry]:
-        """Return what no consumer has, the oldest first."""
-        return list(self._pending)
+    def state(self, producer_id: bytes, unsent: Iterable[Entry]) -> ProducerState:
+        """Return what it holds and counts, for a producer that goes on for this one.
+
+        Args:
+            producer_id: Of both.
+            unsent: What consumers were given and did not get.
+        """
+        return ProducerState(
+            producer_id=producer_id,
+            next_msg_id=self.next_msg_id,
+            messages=sorted([*self._pending, *unsent], key=_msg_id),
+            num_put=self.num_put,
+            num_acknowledged=self.num_acknowledged,
+            num_dropped=self.num_dropped,
+            num_redelivered=self.num_redelivered,
+        )
 
     def _is_waiting_for_a_consumer(self) -> bool:
-        return self._options.immediate and not self._shares
+        return self._is_immediate and not self._rotation.shares
 
     def _fits(self, num_messages: int, nbytes: int) -> bool:
         num_held = self._num_held + num_messages
@@ -230,9 +232,9 @@ class Ledger:
         )
 
     def _put_beyond(self, encoded: Encoded, timestamp: float) -> int | None:
-        if self._options.on_full == "wait" or self._is_waiting_for_a_consumer():
+        if self._on_full == "wait" or self._is_waiting_for_a_consumer():
             return None
-        if self._options.on_full == "error":
+        if self._on_full == "error":
             raise self.full_error()
         msg_id = self.next_msg_id
         self.next_msg_id = msg_id + 1
@@ -253,9 +255,9 @@ class Ledger:
         Where the oldest goes when there is no room, that must not be what consumers
         have: then nothing would be left to go but the newest.
         """
-        if not self._drops_old or not self.num_unacknowledged:
+        if not self.num_unacknowledged:
             return False
-        nbytes = sum(share.nbytes for share in self._shares) + entry.encoded.nbytes
+        nbytes = self._rotation.nbytes + entry.encoded.nbytes
         return self.num_unacknowledged >= self._hwm_messages or nbytes > self._hwm_bytes
 
     def _hold(self, entry: Entry) -> None:
@@ -267,27 +269,6 @@ class Ledger:
         self.num_dropped += 1
         self._num_held -= 1
         self._held_nbytes -= entry.encoded.nbytes
-
-    def _choose(self) -> Share:
-        """Return the share with the fewest messages; of equals, who waited longest."""
-        candidates = self._open
-        best = candidates[0]
-        if len(candidates) == 1:
-            return best
-        fewest = len(best.entries)
-        for share in candidates:
-            num_entries = len(share.entries)
-            if num_entries < fewest or (
-                num_entries == fewest and share.turn < best.turn
-            ):
-                best, fewest = share, num_entries
-        self._turn += 1
-        best.turn = self._turn
-        return best
-
-    def _reopen(self, share: Share) -> None:
-        if share.has_room and share not in self._open:
-            self._open.append(share)
 
     def _take_back(self, returned: Iterable[Entry]) -> None:
         """Put entries at their places among those that wait."""

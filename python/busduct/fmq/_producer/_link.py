@@ -25,7 +25,7 @@ from busduct.fmq._wire import (
     Nack,
     Refusal,
     Welcome,
-    data_parts,
+    pack_data,
     parse_from_consumer,
 )
 
@@ -56,11 +56,11 @@ class Link:
     Args:
         context: Owns the socket.
         endpoint: Of the consumer.
+        on_end: Called once, at the end; with what the consumer did wrong, if it did.
         hello: Said first.
         options: Of the queue.
         ledger: Gives the messages, and gets them back.
         on_change: Called when something may be sent, or was acknowledged.
-        on_end: Called once, at the end; with what the consumer did wrong, if it did.
 
     Raises:
         ClosedError: The context is closed.
@@ -75,12 +75,12 @@ class Link:
         self,
         context: "Context",
         endpoint: str,
+        on_end: Callable[[BusductError | None], None],
+        *,
         hello: bytes,
         options: QueueOptions,
         ledger: Ledger,
-        *,
         on_change: Callable[[], None],
-        on_end: Callable[[BusductError | None], None],
     ) -> None:
         self.share: Share | None = None
         self.is_connected = False
@@ -143,24 +143,36 @@ class Link:
             await task.wait_ended()
 
     def _send(self, entries: Sequence[Entry], num_skipped: int) -> None:
-        socket = self._socket
         num_sent = 0
+        # Messages of one part, which are cheaper to send together.
+        run: list[bytes] = []
         try:
             for entry in entries:
-                parts = data_parts(
+                message = pack_data(
                     entry.encoded,
-                    msg_id=entry.msg_id,
-                    timestamp=entry.timestamp,
-                    num_deliveries=entry.num_deliveries,
-                    num_skipped=num_skipped,
+                    entry.msg_id,
+                    entry.timestamp,
+                    entry.num_deliveries,
+                    num_skipped,
                 )
-                if len(parts) == 1:
-                    socket.send_nowait(parts[0])
-                else:
-                    socket.send_multipart_nowait(parts)
+                if isinstance(message, bytes):
+                    run.append(message)
+                    continue
+                num_sent += self._send_run(run)
+                self._socket.send_multipart_nowait(message)
                 num_sent += 1
+            num_sent += self._send_run(run)
         except (BusductError, BufferError, TypeError, ValueError) as error:
             self._on_unsent(error, len(entries) - num_sent)
+
+    def _send_run(self, run: list[bytes]) -> int:
+        num_sent = len(run)
+        if num_sent == 1:
+            self._socket.send_nowait(run[0])
+        elif run:
+            self._socket.send_many_nowait(run)
+        run.clear()
+        return num_sent
 
     def _take(self, parts: Sequence[bytes]) -> None:
         message = parse_from_consumer(parts)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from busduct.errors import BusductError
 from busduct.fmq._producer._peer import OpenLink, Peer
+from busduct.fmq._producer._share import Entry
 
 if TYPE_CHECKING:
     from busduct._core import Socket
-    from busduct.fmq._producer._share import Entry
 
 __all__ = ["Peers"]
 
@@ -42,6 +42,8 @@ class Peers:
         # Whose faults are in the log.
         self._logged: set[bytes] = set()
         self._is_closed = False
+        # Of links that were closed: what their sockets may not have sent.
+        self._last: list[tuple[Socket, list[Entry]]] = []
 
     def update(self, members: Mapping[bytes, str]) -> None:
         """Be told of all consumers that are listed."""
@@ -60,12 +62,20 @@ class Peers:
         for peer in tuple(self._peers.values()):
             peer.drain()
 
-    def close(self, linger: float | None) -> "list[tuple[Socket, list[Entry]]]":
-        """End all links, as `Link.close`."""
+    def close(self, linger: float | None) -> None:
+        """End all links; what they have queued is sent within `linger`."""
         self._is_closed = True
         ended = [peer.close(linger) for peer in self._peers.values()]
         self._peers.clear()
-        return [each for each in ended if each is not None]
+        self._last += [each for each in ended if each is not None]
+
+    def unsent(self) -> list[Entry]:
+        """Return what links still had queued when their linger ended."""
+        entries: list[Entry] = []
+        for socket, queued in self._last:
+            num_lost = socket.statistics().num_undelivered
+            entries += queued[max(len(queued) - num_lost, 0) :]
+        return entries
 
     def _add(self, member_id: bytes, endpoint: str) -> None:
         peer = Peer(

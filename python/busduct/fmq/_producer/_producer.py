@@ -1,33 +1,30 @@
 """Put messages into a queue, and hold each until a consumer is done with it."""
 
 import asyncio
-import os
-from asyncio import _get_running_loop
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import time
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
-from busduct.errors import BusductError, ClosedError, ForkedError, LocalProtocolError
+from busduct.errors import BusductError
 from busduct.fmq._directory import Watcher
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._producer._ledger import Ledger
 from busduct.fmq._producer._link import Link
+from busduct.fmq._producer._owner import Owner
 from busduct.fmq._producer._peers import Peers
-from busduct.fmq._producer._share import Entry
+from busduct.fmq._producer._pressure import Pressure
 from busduct.fmq._producer._state import ProducerState
+from busduct.fmq._producer._turns import Turns
 from busduct.fmq._wire import VERSION, Encoded, Hello, encode_control
 from busduct.statistics import QueueProducerStatistics
 
 if TYPE_CHECKING:
-    from busduct._core import Context, Loan, Socket
+    from busduct._core import Context, Loan
 
 __all__ = ["Producer"]
-
-# Messages that wait for room at consumers are put so often before what these said is
-# looked for: whoever puts without giving way keeps the loop from reading it.
-DRAIN_EVERY = 8
 
 
 class Producer:
@@ -63,22 +60,23 @@ class Producer:
         state: ProducerState | None = None,
         watch: Callable[..., Watcher] = Watcher,
     ) -> None:
-        self._options = options
         state = state or ProducerState()
+        self._linger = options.linger
         self._producer_id = state.producer_id
+        self._owner = Owner()
+        self._turns = Turns()
         self._ledger = Ledger(options, state)
-        self._pid = os.getpid()
-        # None once it takes no more.
-        self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         self._closing: asyncio.Future[None] | None = None
-        self._num_waiting = 0
-        self._num_stuck = 0
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._ended: list[tuple[Socket, list[Entry]]] = []
-        self._context = context
-        self._hello = encode_control(Hello(VERSION, name, self._producer_id))
-        self._peers = Peers(name, self._open_link)
+        self._pressure = Pressure()
+        open_link = partial(
+            Link,
+            context,
+            hello=encode_control(Hello(VERSION, name, state.producer_id)),
+            options=options,
+            ledger=self._ledger,
+            on_change=self._on_change,
+        )
+        self._peers = Peers(name, open_link)
         # Lends before there is a consumer, too; never connected.
         self._lender = context.socket(load_backend().PAIR, linger=0.0)
         try:
@@ -97,13 +95,13 @@ class Producer:
     @property
     def closed(self) -> bool:
         """Whether it takes no more."""
-        return self._loop is None
+        return self._owner.closed
 
     async def put(self, encoded: Encoded) -> int:
         """Take a message, waiting for room where `on_full` is "wait".
 
-        Where there is room it does not give way to other tasks. Cancelled while it
-        waits: nothing was taken.
+        Where there is room it does not give way to other tasks, but now and then while
+        consumers have no room. Cancelled: nothing was taken.
 
         Returns:
             The id of the message; it was dropped if `on_full` is "drop_new" and there
@@ -115,11 +113,14 @@ class Producer:
             FullError: No room, and `on_full` is "error".
             LocalProtocolError: Another loop than its own.
         """
-        if not self._num_waiting:
+        if self._pressure.is_high:
+            self._pressure.give_way()
+            await asyncio.sleep(0)
+        if not self._turns.num_waiting:
             msg_id = self._accept(encoded)
             if msg_id is not None:
                 return msg_id
-        return await self._put_in_turn(encoded)
+        return await self._turns.take(lambda: self._accept(encoded))
 
     def put_nowait(self, encoded: Encoded) -> int:
         """Take a message at once.
@@ -127,7 +128,7 @@ class Producer:
         Raises:
             FullError: No room, or others wait for it; and as `put`.
         """
-        if not self._num_waiting:
+        if not self._turns.num_waiting:
             msg_id = self._accept(encoded)
             if msg_id is not None:
                 return msg_id
@@ -142,19 +143,12 @@ class Producer:
             FrameTooLargeError: One of them is; nothing was taken.
             FullError: Not all of them fit, and `on_full` is "error"; nothing was taken.
         """
-        self._require_usable()
+        self._owner.check()
         for encoded in messages:
             self._ledger.check(encoded)
-        self._ledger.require_room(len(messages), sum(each.nbytes for each in messages))
-        msg_ids: list[int] = []
-        if not self._num_waiting:
-            now = time()
-            for encoded in messages:
-                msg_id = self._ledger.put(encoded, now)
-                if msg_id is None:
-                    break
-                msg_ids.append(msg_id)
-            self._send()
+        nbytes = sum(encoded.nbytes for encoded in messages)
+        self._ledger.require_room(len(messages), nbytes)
+        msg_ids = self._accept_many(messages)
         for encoded in messages[len(msg_ids) :]:
             msg_ids.append(await self.put(encoded))
         return msg_ids
@@ -164,7 +158,7 @@ class Producer:
 
         Nothing where somebody waits. Where `on_full` drops, what is held at most.
         """
-        if self._num_waiting or self._loop is None:
+        if self._turns.num_waiting or self._owner.closed:
             return 0, 0
         return self._ledger.room()
 
@@ -177,7 +171,7 @@ class Producer:
         Raises:
             ClosedError: This side was closed before.
         """
-        return await self._wait_until(lambda: not self._ledger.num_pending, timeout)
+        return await self._turns.until(lambda: not self._ledger.num_pending, timeout)
 
     async def wait_acknowledged(self, timeout: float | None = None) -> bool:
         """Wait until consumers are done with all that was put; as `flush`.
@@ -185,7 +179,7 @@ class Producer:
         Raises:
             ClosedError: This side was closed before.
         """
-        return await self._wait_until(lambda: not self._ledger.num_held, timeout)
+        return await self._turns.until(lambda: self._ledger.is_empty, timeout)
 
     def loan(self, nbytes: int) -> "Loan":
         """Lend memory for a body or a part; as `Socket.loan`.
@@ -209,7 +203,7 @@ class Producer:
             return
         self._closing = asyncio.get_running_loop().create_future()
         try:
-            await self._hand_over(self._options.linger if linger is ... else linger)
+            await self._hand_over(self._linger if linger is ... else linger)
         finally:
             self._closing.set_result(None)
 
@@ -219,20 +213,11 @@ class Producer:
         Complete once this is closed and its context, too: until then sockets may go on
         sending.
         """
-        return [entry.encoded for entry in self._unsent()]
+        return [entry.encoded for entry in self.take_state().messages]
 
     def take_state(self) -> ProducerState:
-        """Return what a producer needs to go on for this one, as of `undelivered`."""
-        ledger = self._ledger
-        return ProducerState(
-            producer_id=self._producer_id,
-            next_msg_id=ledger.next_msg_id,
-            messages=self._unsent(),
-            num_put=ledger.num_put,
-            num_acknowledged=ledger.num_acknowledged,
-            num_dropped=ledger.num_dropped,
-            num_redelivered=ledger.num_redelivered,
-        )
+        """Return what a producer needs to go on for this one; as `undelivered`."""
+        return self._ledger.state(self._producer_id, self._peers.unsent())
 
     def statistics(self) -> QueueProducerStatistics:
         """Return the counters and what is held."""
@@ -247,7 +232,7 @@ class Producer:
             num_redelivered=ledger.num_redelivered,
             num_consumers=ledger.num_shares,
             num_faults=self._peers.num_faults,
-            num_waiting=self._num_waiting,
+            num_waiting=self._turns.num_waiting,
         )
 
     def recent_errors(self) -> list[BusductError]:
@@ -255,89 +240,56 @@ class Producer:
         return list(self._peers.errors)
 
     def _accept(self, encoded: Encoded) -> int | None:
-        if _get_running_loop() is not self._loop:
-            self._require_usable()
+        self._owner.check()
         msg_id = self._ledger.put(encoded, time())
         self._send()
+        if self._ledger.is_stuck and self._pressure.add(1, encoded.nbytes):
+            self._read()
         return msg_id
 
-    def _require_usable(self) -> None:
-        if self._loop is None:
-            raise ClosedError("queue")
-        if self._pid != os.getpid():
-            raise ForkedError
-        if _get_running_loop() is not self._loop:
-            msg = "queue belongs to another event loop"
-            raise LocalProtocolError(msg)
-
-    async def _put_in_turn(self, encoded: Encoded) -> int:
-        self._num_waiting += 1
-        try:
-            async with self._turn:
-                while (msg_id := self._accept(encoded)) is None:
-                    await self._changed.wait()
-                return msg_id
-        finally:
-            self._num_waiting -= 1
-
-    async def _wait_until(
-        self, is_so: Callable[[], bool], timeout: float | None
-    ) -> bool:
-        try:
-            async with asyncio.timeout(timeout):
-                while not is_so():
-                    if self._loop is None:
-                        raise ClosedError("queue")
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _accept_many(self, messages: Sequence[Encoded]) -> list[int]:
+        """Take those for which there is room now."""
+        msg_ids: list[int] = []
+        if self._turns.num_waiting:
+            return msg_ids
+        now, nbytes = time(), 0
+        for encoded in messages:
+            msg_id = self._ledger.put(encoded, now)
+            if msg_id is None:
+                break
+            msg_ids.append(msg_id)
+            nbytes += encoded.nbytes
+        self._send()
+        if self._ledger.is_stuck and self._pressure.add(len(msg_ids), nbytes):
+            self._read()
+        return msg_ids
 
     def _send(self) -> None:
         ledger = self._ledger
         for share in ledger.assign():
             share.flush(ledger.num_dropped)
 
-    def _open_link(
-        self, endpoint: str, on_end: Callable[[BusductError | None], None]
-    ) -> Link:
-        return Link(
-            self._context,
-            endpoint,
-            self._hello,
-            self._options,
-            self._ledger,
-            on_change=self._on_change,
-            on_end=on_end,
-        )
+    def _read(self) -> None:
+        self._peers.drain()
+        self._send()
 
     def _on_change(self) -> None:
         self._send()
-        # Wakes whoever waits now.
-        self._changed.set()
-        self._changed.clear()
+        self._turns.notify()
 
     async def _hand_over(self, linger: float | None) -> None:
         loop = asyncio.get_running_loop()
         deadline = None if linger is None else loop.time() + linger
-        self._loop = None
+        self._owner.close()
         self._ledger.ignore_windows()
+        # Whoever waits for room learns of it.
         self._on_change()
         try:
-            async with asyncio.timeout_at(deadline):
-                while self._ledger.num_pending:
-                    await self._changed.wait()
-        except TimeoutError:
-            pass
+            await self._turns.until(lambda: not self._ledger.num_pending, linger)
         finally:
-            left = None if deadline is None else max(deadline - loop.time(), 0.0)
+            self._turns.is_over = True
+            self._turns.notify()
             self._watcher.close()
-            self._ended = self._peers.close(left)
+            left = None if deadline is None else max(deadline - loop.time(), 0.0)
+            self._peers.close(left)
             self._lender.close()
-
-    def _unsent(self) -> list[Entry]:
-        entries = self._ledger.pending()
-        for socket, sent_last in self._ended:
-            num_lost = socket.statistics().num_undelivered
-            entries += sent_last[max(len(sent_last) - num_lost, 0) :]
-        return sorted(entries, key=lambda entry: entry.msg_id)

@@ -89,13 +89,15 @@ class Share:
         if self._window_messages:
             self._window_messages = self._window_bytes = math.inf
 
-    def give(self, entry: Entry) -> None:
-        """Add a message, to be sent after those before."""
+    def give(self, entry: Entry) -> bool:
+        """Add a message, to be sent after those before; whether it has room left."""
+        entries = self.entries
         number = self.num_given
         self.num_given = number + 1
-        self.entries[number] = entry
+        entries[number] = entry
         self.nbytes += entry.encoded.nbytes
         self.outbox.append(entry)
+        return len(entries) < self._window_messages and self.nbytes < self._window_bytes
 
     def flush(self, num_skipped: int) -> None:
         """Send what was given to it, telling how many messages nobody gets."""
