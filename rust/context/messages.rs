@@ -205,6 +205,7 @@ impl<B: Buffer> Context<B> {
                 self.flush_link(key);
             }
         }
+        self.tend_segments();
         self.arm_timer();
     }
 

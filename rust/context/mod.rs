@@ -69,6 +69,8 @@ enum Due {
     Answer(LinkKey),
     /// Look whether a peer that promised to be heard is.
     Look(LinkKey),
+    /// Give back shared memory that was not used for a while.
+    Retire,
 }
 
 struct Bound {
@@ -142,6 +144,8 @@ pub struct Context<B: Buffer> {
     shm: ShmOptions,
     /// What lies in shared memory, and who holds it.
     store: Store,
+    /// It will be looked whether some of that is not used any more.
+    is_retiring: bool,
     num_shm_refused: u64,
     /// New links do not move before this.
     shm_paused_until: Option<Instant>,
@@ -171,7 +175,8 @@ impl<B: Buffer> Context<B> {
             write_buffer: Vec::new(),
             ready: Vec::new(),
             key: None,
-            store: Store::new(shm.max_bytes),
+            store: Store::keeping_large(shm.max_bytes),
+            is_retiring: false,
             shm,
             num_shm_refused: 0,
             shm_paused_until: None,

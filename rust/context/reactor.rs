@@ -47,6 +47,7 @@ impl<B: Buffer> Context<B> {
             Due::Ping(key) => self.ping(key),
             Due::Answer(key) => self.answer_timed_out(key),
             Due::Look(key) => self.look(key),
+            Due::Retire => self.retire_segments(),
         }
     }
 

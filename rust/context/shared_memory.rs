@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Context, ContextStatistics, ShmMode};
+use super::{Context, ContextStatistics, Due, ShmMode};
 use crate::link::{Account, Buffer, Closed, INLINE_MAX_BYTES, Message, UpgradeOptions, this_host};
 use crate::shm::Slot;
 use crate::socket::{DepartedKey, LinkKey, SocketKey};
@@ -15,6 +15,10 @@ use crate::zmtp::Error;
 /// How long new links do not move once this process could not take in what a peer shares:
 /// for longer than a peer may wait before it connects anew.
 const LACK_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a segment for one of the largest payloads is kept for the next, and how often it is
+/// looked whether one that was held for longer still is.
+const KEEP: Duration = Duration::from_secs(5);
 
 /// Of a peer that shares with no other, as a part of all that there may be.
 const ISOLATED_SHARE: usize = 16;
@@ -189,7 +193,38 @@ impl<B: Buffer> Context<B> {
         if self.num_shm_peers() == 0 || nbytes <= INLINE_MAX_BYTES {
             return None;
         }
-        self.store.take_any(nbytes)
+        let slot = self.store.take_any(nbytes);
+        self.tend_segments();
+        slot
+    }
+
+    /// Tell peers which segments were given back, and see to it that none of the largest is
+    /// kept for ever.
+    #[inline]
+    pub(super) fn tend_segments(&mut self) {
+        if !self.is_retiring
+            && let Some(used_at) = self.store.oldest_use()
+        {
+            self.is_retiring = true;
+            let (now, due) = (Instant::now(), used_at + KEEP);
+            // What was still held at that time is looked at again by and by.
+            let due = if due > now { due } else { now + KEEP };
+            self.timers.insert(due, Due::Retire);
+            self.arm_timer();
+        }
+        // NB: whoever maps one keeps its memory.
+        for segment in self.store.take_retired() {
+            self.links.values_mut().for_each(|peer| peer.link.forget_segment(segment));
+        }
+    }
+
+    /// Give back what was not used for long enough.
+    pub(super) fn retire_segments(&mut self) {
+        self.is_retiring = false;
+        if let Some(since) = Instant::now().checked_sub(KEEP) {
+            self.store.retire_unused(since);
+        }
+        self.tend_segments();
     }
 
     /// Put the large parts of what several peers may get where all of them can read it.

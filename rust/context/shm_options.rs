@@ -91,7 +91,7 @@ impl<B: Buffer> Context<B> {
     /// [`OptionError`].
     pub fn configure_shm(&mut self, options: ShmOptions) -> Result<(), OptionError> {
         options.validate()?;
-        self.store = Store::new(options.max_bytes);
+        self.store = Store::keeping_large(options.max_bytes);
         self.shm = options;
         Ok(())
     }

@@ -10,6 +10,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use rustix::mm::{Advice, madvise};
+
 use super::io_thread::is_io_thread;
 use super::owner::{Other, Owner};
 use crate::link::OutOfMemory;
@@ -17,6 +19,10 @@ use crate::shm::{Lease, Slot};
 
 /// Above this the interpreter is left to others while bytes are copied.
 const DETACH_BYTES: usize = 256 << 10;
+
+/// From here on huge pages are asked for: to fault memory in page by page costs more than to
+/// fill it.
+const HUGE_BYTES: usize = 4 << 20;
 
 /// Memory that never moves, kept alive by its owner. Whoever makes it may write it, until
 /// others know of it.
@@ -49,6 +55,9 @@ impl Memory {
 
     fn other(mut other: Other, nbytes: usize) -> Self {
         let start = other.start();
+        if matches!(other, Other::Plain(_) | Other::Aligned(_)) {
+            prefer_huge_pages(start, nbytes);
+        }
         Self { owner: Owner::of_other(other), start, nbytes }
     }
 
@@ -79,6 +88,7 @@ impl Memory {
         // SAFETY: `owner` is a `bytes` object.
         let start = unsafe { ffi::PyBytes_AsString(owner.as_ptr()) }.cast::<u8>();
         let start = NonNull::new(start).ok_or(OutOfMemory)?;
+        prefer_huge_pages(start, nbytes);
         Ok(Self { owner: Owner::of_bytes(owner.unbind()), start, nbytes })
     }
 
@@ -166,6 +176,22 @@ impl Memory {
             copy(py, unsafe { memory.as_slice() })
         })
     }
+}
+
+/// Have large memory that was not touched yet come in huge pages, where the system gives some.
+fn prefer_huge_pages(start: NonNull<u8>, nbytes: usize) {
+    if nbytes < HUGE_BYTES {
+        return;
+    }
+    let page = rustix::param::page_size();
+    let skipped = start.addr().get().wrapping_neg() % page;
+    let whole = (nbytes - skipped) / page * page;
+    // SAFETY: less than a page is skipped, of at least `HUGE_BYTES`.
+    let first = unsafe { start.add(skipped) };
+    // SAFETY: these pages lie within memory of ours, and the advice changes no byte of it.
+    let advised = unsafe { madvise(first.as_ptr().cast(), whole, Advice::LinuxHugepage) };
+    // Without them it is slower, no more.
+    let _ = advised;
 }
 
 /// Copy into a `bytes` object.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget::{Number, Pool, Share};
+use super::kept::Kept;
 use super::map::Layout;
 use super::own_segment::{OwnSegment, Plan};
 use super::segment::{PeerAccess, create};
@@ -17,11 +18,15 @@ pub const LARGEST_CLASS_BYTES: usize = 16 << 20;
 
 const NUM_CLASSES: usize =
     (LARGEST_CLASS_BYTES / SMALLEST_CLASS_BYTES).trailing_zeros() as usize + 1;
-/// The list of free numbers of one-offs stands behind those of the classes.
-const ONE_OFF_LIST: usize = NUM_CLASSES;
-/// The slots at the end of the numbers that are kept for one-offs, which come and go.
-const MAX_ONE_OFFS: usize = 64;
-const MAX_CLASS_SLOTS: usize = MAX_SLOTS - MAX_ONE_OFFS;
+/// The list of free numbers of single slots stands behind those of the classes.
+const SINGLE_LIST: usize = NUM_CLASSES;
+/// The slots at the end of the numbers that are left to single ones, which come and go.
+const MAX_SINGLES: usize = 64;
+const MAX_CLASS_SLOTS: usize = MAX_SLOTS - MAX_SINGLES;
+
+/// A kept segment is of one of so many sizes between a power of two and the next, so that it
+/// has room for payloads that are not all of one length.
+const SIZES_PER_DOUBLING: usize = 8;
 
 /// How large a segment is: both of these, but no more than the third.
 const MIN_SEGMENT_BYTES: usize = 512 << 10;
@@ -41,8 +46,10 @@ pub struct Arena {
     id: u64,
     max_nbytes: usize,
     pool: Arc<Pool>,
-    /// The segment of each slot but one-offs, by the slot's number.
+    /// The segment of each slot but single ones, by the slot's number.
     segments: Vec<Arc<OwnSegment>>,
+    kept: Kept,
+    keeps_large: bool,
     next_segment: u32,
     refusal: Option<Refusal>,
 }
@@ -62,16 +69,24 @@ impl Arena {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let pool = Pool::new(NUM_CLASSES + 1);
         for number in (MAX_CLASS_SLOTS..MAX_SLOTS).rev() {
-            pool.free.push(ONE_OFF_LIST, number as u16);
+            pool.free.push(SINGLE_LIST, number as u16);
         }
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             max_nbytes,
             pool: Arc::new(pool),
             segments: Vec::new(),
+            kept: Kept::default(),
+            keeps_large: false,
             next_segment: 0,
             refusal: None,
         }
+    }
+
+    /// Keep segments for payloads above [`LARGEST_CLASS_BYTES`] too, until they are retired:
+    /// for who retires them, and tells peers.
+    pub(super) fn keep_large(&mut self) {
+        self.keeps_large = true;
     }
 
     /// Tell it apart from every other arena of this process.
@@ -96,8 +111,8 @@ impl Arena {
 
     /// Number of slots that somebody holds.
     pub fn num_held(&self) -> usize {
-        let mut num_held = 0;
-        let mut num_one_offs = self.num_segments();
+        let mut num_held = self.kept.num_held();
+        let mut num_one_offs = self.num_segments() - self.kept.len();
         let mut number = 0;
         while let Some(segment) = self.segments.get(number) {
             num_held += segment.num_held();
@@ -115,19 +130,39 @@ impl Arena {
 
     /// Whether a slot for `nbytes` can be taken without new memory.
     pub fn has_free(&self, nbytes: usize) -> bool {
-        class_of(nbytes).is_some_and(|class| self.pool.free.has_some(class))
+        match class_of(nbytes) {
+            Some(class) => self.pool.free.has_some(class),
+            None => self.kept.has_free(nbytes),
+        }
+    }
+
+    /// What peers are to be told of, and what to retire by and by.
+    pub(super) fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    /// Whether the budget has room for a segment of `nbytes`, once kept ones that nobody
+    /// holds were given back as far as needed.
+    pub(super) fn make_room(&mut self, nbytes: usize) -> bool {
+        let spent = self.num_spent_bytes().saturating_sub(self.kept.num_free_bytes());
+        if spent.checked_add(nbytes).is_none_or(|total| total > self.max_nbytes) {
+            return false;
+        }
+        while self.num_spent_bytes() + nbytes > self.max_nbytes && self.kept.retire_one() {}
+        true
     }
 
     /// Take a slot for a payload of `nbytes`, the one of its size class that was free last.
     ///
     /// A new segment is made if none is free. Above [`LARGEST_CLASS_BYTES`] the payload has a
-    /// segment for itself; one such at a time may exceed the budget.
+    /// segment for itself, which is kept where the arena is to, or given back after it; one of
+    /// the latter at a time may exceed the budget.
     ///
     /// `None` if the budget or the system has no room. What the system refused is asked for
     /// again when a segment was given back, or a second later.
     pub fn take(&mut self, nbytes: usize) -> Option<Slot> {
         let Some(class) = class_of(nbytes) else {
-            return self.take_one_off(nbytes);
+            return self.take_single(nbytes);
         };
         let number = match self.pool.free.pop(class) {
             Some(number) => number,
@@ -140,6 +175,12 @@ impl Arena {
     /// Make a segment of `class`; return the number of a slot of it.
     fn grow(&mut self, class: usize) -> Option<u16> {
         let slot_nbytes = SMALLEST_CLASS_BYTES << class;
+        // Kept ones give way; with what they leave, a segment has perhaps fewer slots.
+        for num_slots in (1..=wanted_slots(slot_nbytes)).rev() {
+            if self.make_room(num_slots * slot_nbytes + TABLE_BYTES) {
+                break;
+            }
+        }
         let room =
             self.max_nbytes.saturating_sub(self.num_spent_bytes()).saturating_sub(TABLE_BYTES);
         let num_slots = wanted_slots(slot_nbytes)
@@ -162,24 +203,54 @@ impl Arena {
         Some(plan.first_slot)
     }
 
+    /// Take a slot with a segment for itself.
+    fn take_single(&mut self, nbytes: usize) -> Option<Slot> {
+        if let Some(segment) = self.kept.take(nbytes) {
+            return Some(Slot::occupy(segment, 0, nbytes));
+        }
+        if !self.keeps_large {
+            return self.take_one_off(nbytes);
+        }
+        let slot_nbytes = kept_nbytes(nbytes)?;
+        if self.make_room(slot_nbytes.checked_add(TABLE_BYTES)?) {
+            let segment = self.create_single(slot_nbytes, false, false)?;
+            self.kept.add(Arc::clone(&segment));
+            return Some(Slot::occupy(segment, 0, nbytes));
+        }
+        // To fault in another beyond the budget costs more than to wait for one in use.
+        if self.kept.has_suiting(nbytes) { None } else { self.take_one_off(nbytes) }
+    }
+
     fn take_one_off(&mut self, nbytes: usize) -> Option<Slot> {
         let slot_nbytes = nbytes.checked_next_multiple_of(rustix::param::page_size())?;
-        let plan = Plan { num_slots: 1, ..self.plan(slot_nbytes) };
-        let total = self.num_spent_bytes().checked_add(plan.nbytes()?)?;
-        let exceeds = total > self.max_nbytes;
+        let exceeds = !self.make_room(slot_nbytes.checked_add(TABLE_BYTES)?);
         if exceeds && self.pool.is_exceeded() {
             return None;
         }
-        let number = self.pool.free.pop(ONE_OFF_LIST)?;
-        let plan = Plan { first_slot: number, ..plan };
-        let share = |pool: &_, nbytes| {
-            Share::one_off(pool, nbytes, Number { list: ONE_OFF_LIST, number }, exceeds)
-        };
-        let Some(segment) = self.create(&plan, share) else {
-            self.pool.free.push(ONE_OFF_LIST, number);
-            return None;
-        };
+        let segment = self.create_single(slot_nbytes, true, exceeds)?;
         Some(Slot::occupy(segment, 0, nbytes))
+    }
+
+    /// Make a segment of one slot.
+    fn create_single(
+        &mut self,
+        slot_nbytes: usize,
+        is_one_off: bool,
+        exceeds: bool,
+    ) -> Option<Arc<OwnSegment>> {
+        let number = self.pool.free.pop(SINGLE_LIST).or_else(|| {
+            self.kept.retire_one();
+            self.pool.free.pop(SINGLE_LIST)
+        })?;
+        let plan = Plan { first_slot: number, num_slots: 1, is_one_off, ..self.plan(slot_nbytes) };
+        let share = |pool: &_, nbytes| {
+            Share::single(pool, nbytes, Number { list: SINGLE_LIST, number }, exceeds)
+        };
+        let segment = self.create(&plan, share);
+        if segment.is_none() {
+            self.pool.free.push(SINGLE_LIST, number);
+        }
+        segment
     }
 
     fn plan(&self, slot_nbytes: usize) -> Plan {
@@ -190,6 +261,7 @@ impl Arena {
             first_slot: 0,
             num_slots: 0,
             list: None,
+            is_one_off: false,
         }
     }
 
@@ -228,6 +300,12 @@ fn class_of(nbytes: usize) -> Option<usize> {
     }
     let slot_nbytes = nbytes.max(SMALLEST_CLASS_BYTES).next_power_of_two();
     Some((slot_nbytes / SMALLEST_CLASS_BYTES).trailing_zeros() as usize)
+}
+
+/// How long the slot of a kept segment is to be that `nbytes` are to go into.
+fn kept_nbytes(nbytes: usize) -> Option<usize> {
+    let step = nbytes.checked_next_power_of_two()? / 2 / SIZES_PER_DOUBLING;
+    nbytes.checked_next_multiple_of(step)
 }
 
 /// How many slots of a class make a segment where the budget allows it.

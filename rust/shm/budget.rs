@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// The part of an arena that its slots and segments reach from any thread.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Free slots by size class; the last list is of numbers for one-offs.
+    /// Free slots by size class; the last list is of numbers for single ones.
     pub(super) free: FreeLists,
     nbytes: AtomicUsize,
     num_segments: AtomicUsize,
@@ -53,7 +53,7 @@ impl Pool {
     }
 }
 
-/// Where the number of a one-off goes when it is gone.
+/// Where the number of a single slot goes when its segment is gone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number {
     pub(super) list: usize,
@@ -76,8 +76,8 @@ impl Share {
         Self { pool: Arc::clone(pool), nbytes, exceeds: false, number: None }
     }
 
-    /// The same for a one-off, which returns its number too.
-    pub(super) fn one_off(pool: &Arc<Pool>, nbytes: usize, number: Number, exceeds: bool) -> Self {
+    /// The same for a segment of a single slot, which returns its number too.
+    pub(super) fn single(pool: &Arc<Pool>, nbytes: usize, number: Number, exceeds: bool) -> Self {
         if exceeds {
             pool.num_excess_bytes.store(nbytes, Ordering::Relaxed);
         }
@@ -114,7 +114,7 @@ mod tests {
     fn a_share_gives_all_back_that_it_took() {
         let pool = Arc::new(Pool::new(1));
         let number = Number { list: 0, number: 3 };
-        let share = Share::one_off(&pool, 100, number, true);
+        let share = Share::single(&pool, 100, number, true);
         assert_eq!((pool.nbytes(), pool.num_segments(), pool.is_exceeded()), (100, 1, true));
         assert_eq!((pool.num_spent_bytes(), pool.num_returned(), pool.free.pop(0)), (0, 0, None));
         drop(share);

@@ -38,6 +38,12 @@ impl Holds {
         self.0.load(Ordering::Acquire) == 1
     }
 
+    /// Whether there is none, and so nobody who could add one.
+    pub(super) fn is_free(&self) -> bool {
+        // SYNC: holds (pairs with `release`), so that what the others did is done.
+        self.0.load(Ordering::Acquire) == 0
+    }
+
     /// Whether there is any, at a moment that has passed.
     pub(super) fn is_held(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0

@@ -18,6 +18,7 @@ pub const MAX_SEGMENTS: usize = 4096;
 #[derive(Debug)]
 pub struct Borrower {
     segments: HashMap<u32, Arc<PeerSegment>>,
+    num_learned: u64,
     origin: Arc<Origin>,
 }
 
@@ -48,7 +49,7 @@ impl Borrower {
     /// is the socket to it, over which nothing is sent once the last lease is dropped.
     pub fn new(control: ControlMap, bell: Arc<Doorbell>, line: Arc<OwnedFd>) -> Self {
         let origin = Origin { control, bell, line, process: process::id() };
-        Self { segments: HashMap::new(), origin: Arc::new(origin) }
+        Self { segments: HashMap::new(), num_learned: 0, origin: Arc::new(origin) }
     }
 
     /// Map a segment that the peer handed over.
@@ -69,6 +70,7 @@ impl Borrower {
             }
             Entry::Vacant(entry) => {
                 entry.insert(Arc::new(PeerSegment::open(&announcement, fd)?));
+                self.num_learned += 1;
                 Ok(())
             }
         }
@@ -77,6 +79,17 @@ impl Borrower {
     /// Number of segments that are mapped, without those that only leases keep.
     pub fn num_segments(&self) -> usize {
         self.segments.len()
+    }
+
+    /// Number of segments that were ever mapped.
+    pub fn num_learned(&self) -> u64 {
+        self.num_learned
+    }
+
+    /// Forget a segment of which the peer uses no slot any more; leases of it stay valid.
+    /// Whether it was known.
+    pub fn forget_segment(&mut self, id: u32) -> bool {
+        self.segments.remove(&id).is_some()
     }
 
     /// Take what `descriptor` points at. A segment for one payload is forgotten by that.

@@ -13,6 +13,7 @@ mod descriptor;
 mod error;
 mod free_list;
 mod holds;
+mod kept;
 mod lease;
 mod lender;
 mod map;

@@ -16,8 +16,9 @@ pub(super) struct Plan {
     pub(super) slot_nbytes: usize,
     pub(super) first_slot: u16,
     pub(super) num_slots: u16,
-    /// The list of its free slots; `None` for a one-off, which is not used again.
+    /// The list of its free slots; `None` where there is one, which is asked itself.
     pub(super) list: Option<usize>,
+    pub(super) is_one_off: bool,
 }
 
 impl Plan {
@@ -56,7 +57,7 @@ impl OwnSegment {
             slot_nbytes: plan.slot_nbytes as u64,
             first_slot: plan.first_slot,
             num_slots: plan.num_slots,
-            is_one_off: plan.list.is_none(),
+            is_one_off: plan.is_one_off,
             arena_id: plan.arena_id,
             map,
             fd,
@@ -112,6 +113,16 @@ impl OwnSegment {
         if let Some(list) = self.list {
             self.share.pool().free.push(list, self.first_slot + within);
         }
+    }
+
+    /// Whether a slot has no hold.
+    pub(super) fn is_free(&self, within: u16) -> bool {
+        self.holds[usize::from(within)].is_free()
+    }
+
+    /// Length in bytes.
+    pub(super) fn nbytes(&self) -> usize {
+        self.map.nbytes()
     }
 
     /// Whether a slot has one hold.

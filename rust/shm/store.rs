@@ -1,5 +1,7 @@
 //! What a context has to lend, and to whom: its arena, and a lender for each peer.
 
+use std::time::Instant;
+
 use slotmap::{SlotMap, new_key_type};
 
 use super::{Arena, ControlMap, Descriptor, Lender, Slot};
@@ -31,10 +33,21 @@ impl Store {
         }
     }
 
+    /// As [`Self::new`], and keep segments for the largest payloads too, until
+    /// [`Self::retire_unused`].
+    #[must_use]
+    pub fn keeping_large(max_nbytes: usize) -> Self {
+        let mut store = Self::new(max_nbytes);
+        store.arena.keep_large();
+        store
+    }
+
     /// Spend `nbytes` of the budget on something else; `false` if so much is not left.
     pub fn reserve(&mut self, nbytes: usize) -> bool {
-        let spent = self.arena.num_spent_bytes() + self.num_reserved_bytes;
-        let fits = spent + nbytes <= self.max_nbytes;
+        let fits = self.arena.make_room(nbytes) || {
+            self.sweep_all();
+            self.arena.make_room(nbytes)
+        };
         if fits {
             self.num_reserved_bytes += nbytes;
             self.arena.set_limit(self.max_nbytes - self.num_reserved_bytes);
@@ -80,6 +93,26 @@ impl Store {
         for lender in self.lenders.values_mut() {
             lender.sweep();
         }
+    }
+
+    /// Give back to the system what is kept for the largest payloads and was not used since
+    /// `since`.
+    pub fn retire_unused(&mut self, since: Instant) {
+        self.sweep_all();
+        self.arena.kept().retire_unused(since);
+    }
+
+    /// Of what is kept for the largest payloads, when that was used which was not used for
+    /// longest; `None` if nothing is kept.
+    #[must_use]
+    pub fn oldest_use(&mut self) -> Option<Instant> {
+        self.arena.kept().oldest_use()
+    }
+
+    /// Numbers of the segments that were given back since this was asked for last, for peers
+    /// to be told.
+    pub fn take_retired(&mut self) -> Vec<u32> {
+        self.arena.kept().take_retired()
     }
 
     /// Take back what a peer gave back; return how many slots it holds still.

@@ -95,3 +95,32 @@ def test_only_peers_that_could_share_are_counted_as_refused(
             rx.connect(f"ipc://{ipc_dir}/a")
             turn_until(ctx, lambda: tx.statistics().num_peers == 4)
             assert ctx.statistics().num_shm_refused == num_refused
+
+
+def num_maps(nbytes: int) -> int:
+    """Return how often this process has segments of so many bytes mapped."""
+    found = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, _, end = line.partition(" ")[0].partition("-")
+        found += "memfd:busduct" in line and int(end, 16) - int(start, 16) == nbytes
+    return found
+
+
+def test_memory_of_the_largest_is_used_again_and_given_back_when_idle(
+    rust: ModuleType, ipc_dir: Path
+) -> None:
+    slot, segment = 20 * MIB, 20 * MIB + 4 * KIB
+    with rust.Context() as ctx, rust.Context(io_thread=True) as other:
+        tx, rx = ctx.socket(rust.PUSH), other.socket(rust.PULL)
+        tx.connect(rx.bind(f"ipc://{ipc_dir}/a"))
+        turn_until(ctx, lambda: ctx.statistics().num_shm_peers)
+        for _ in range(3):
+            tx.send_blocking(bytes(slot - 5), timeout=20)
+            with rx.recv_lease_blocking(timeout=20) as lease:
+                assert lease.is_shared
+                assert ctx.statistics().shm_arena_bytes == segment
+        assert num_maps(segment) == 2
+        turn_until(ctx, lambda: num_maps(segment) == 0)
+        assert ctx.statistics().num_shm_segments == 0
+        tx.send_blocking(bytes(slot), timeout=20)
+        assert rx.recv_blocking(timeout=20) == bytes(slot)

@@ -83,8 +83,8 @@ impl<B: Buffer> Incoming<B> {
         self.is_held_up
     }
 
-    pub(super) fn num_segments(&self) -> usize {
-        self.borrower.num_segments()
+    pub(super) fn num_segments_learned(&self) -> u64 {
+        self.borrower.num_learned()
     }
 
     /// Know a segment that the peer handed over.
@@ -93,6 +93,14 @@ impl<B: Buffer> Incoming<B> {
             OpenError::System(errno) => errno.into(),
             _ => Error::malformed(self.reader.position(), "segment that cannot be used").into(),
         })
+    }
+
+    /// Forget a segment that the peer has given up.
+    pub(super) fn forget_segment(&mut self, id: u32) -> Result<(), Closed> {
+        match self.borrower.forget_segment(id) {
+            true => Ok(()),
+            false => Err(Error::malformed(0, "end of a segment that is not known").into()),
+        }
     }
 
     /// Read the next record, and those that belong to the same message.

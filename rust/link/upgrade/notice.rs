@@ -8,6 +8,7 @@ const VERSION: u8 = 1;
 const BYE: [u8; 4] = *b"BDBY";
 const PING: [u8; 4] = *b"BDPI";
 const PONG: [u8; 4] = *b"BDPO";
+const FORGET: [u8; 4] = *b"BDFG";
 
 /// Something that must not wait behind messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,32 +21,39 @@ pub(super) enum Notice {
     Ping { ttl: u16 },
     /// The answer.
     Pong,
+    /// A segment is not used any more.
+    Forget { segment: u32 },
 }
 
 impl Notice {
     pub(super) fn encode(&self) -> [u8; NOTICE_BYTES] {
-        let (name, ttl) = match self {
+        let (name, ttl, segment) = match self {
             Self::Segment(segment) => return segment.encode(),
-            Self::Bye => (BYE, 0),
-            Self::Ping { ttl } => (PING, *ttl),
-            Self::Pong => (PONG, 0),
+            Self::Bye => (BYE, 0, 0),
+            Self::Ping { ttl } => (PING, *ttl, 0),
+            Self::Pong => (PONG, 0, 0),
+            Self::Forget { segment } => (FORGET, 0, *segment),
         };
         let mut bytes = [0; NOTICE_BYTES];
         bytes[..4].copy_from_slice(&name);
         bytes[4] = VERSION;
         bytes[6..8].copy_from_slice(&ttl.to_le_bytes());
+        bytes[8..12].copy_from_slice(&segment.to_le_bytes());
         bytes
     }
 
     /// Decode one; `None` for what nobody says.
     pub(super) fn decode(bytes: &[u8; NOTICE_BYTES]) -> Option<Self> {
-        let [n0, n1, n2, n3, VERSION, 0, t0, t1, rest @ ..] = bytes else {
+        let [n0, n1, n2, n3, VERSION, 0, t0, t1, s0, s1, s2, s3, rest @ ..] = bytes else {
             return Announcement::decode(bytes).ok().map(Self::Segment);
         };
-        let notice = match ([*n0, *n1, *n2, *n3], u16::from_le_bytes([*t0, *t1])) {
-            (BYE, 0) => Self::Bye,
-            (PING, ttl) => Self::Ping { ttl },
-            (PONG, 0) => Self::Pong,
+        let segment = u32::from_le_bytes([*s0, *s1, *s2, *s3]);
+        let ttl = u16::from_le_bytes([*t0, *t1]);
+        let notice = match ([*n0, *n1, *n2, *n3], ttl, segment) {
+            (BYE, 0, 0) => Self::Bye,
+            (PING, ttl, 0) => Self::Ping { ttl },
+            (PONG, 0, 0) => Self::Pong,
+            (FORGET, 0, segment) => Self::Forget { segment },
             _ => return Announcement::decode(bytes).ok().map(Self::Segment),
         };
         rest.iter().all(|&byte| byte == 0).then_some(notice)
@@ -70,6 +78,8 @@ mod tests {
         let segments = [segment, is_one_off].map(Notice::Segment);
         let others =
             [Notice::Bye, Notice::Ping { ttl: 0 }, Notice::Ping { ttl: 700 }, Notice::Pong];
+        let ends = [0, 7, u32::MAX].map(|segment| Notice::Forget { segment });
+        let others = others.into_iter().chain(ends);
         for notice in segments.into_iter().chain(others) {
             assert_eq!(Notice::decode(&notice.encode()), Some(notice));
         }
@@ -83,6 +93,11 @@ mod tests {
                 bytes[at] ^= 0x40;
                 assert_eq!(Notice::decode(&bytes), None, "{notice:?}, byte {at}");
             }
+        }
+        for at in [0, 3, 4, 5, 6, 7, 12, NOTICE_BYTES - 1] {
+            let mut bytes = Notice::Forget { segment: 3 }.encode();
+            bytes[at] ^= 0x40;
+            assert_eq!(Notice::decode(&bytes), None, "end of a segment, byte {at}");
         }
         let mut bye = Notice::Bye.encode();
         bye[6] = 1;

@@ -80,11 +80,11 @@ impl<B: Buffer> Link<B> {
 
     /// Read what the peer hands over before it refers to it.
     fn learn_segment(&mut self, incoming: &mut Incoming<B>) -> Result<(), Closed> {
-        let before = incoming.num_segments();
+        let before = incoming.num_segments_learned();
         let read = self.read_line(incoming);
         let has_more = *read.as_ref().unwrap_or(&false);
         // What is wrong with the stream, or its end, will be found again.
-        if incoming.num_segments() != before || has_more {
+        if incoming.num_segments_learned() != before || has_more {
             return Ok(());
         }
         read?;
@@ -139,6 +139,7 @@ impl<B: Buffer> Link<B> {
             self.line.drain(..NOTICE_BYTES);
             match Notice::decode(&bytes) {
                 Some(Notice::Segment(told)) => self.take_segment(incoming, told)?,
+                Some(Notice::Forget { segment }) => incoming.forget_segment(segment)?,
                 Some(Notice::Ping { ttl }) => {
                     self.peer_ttl = ttl;
                     self.say(Notice::Pong);
@@ -219,6 +220,15 @@ impl<B: Buffer> Link<B> {
     pub(in crate::link) fn say_bye(&mut self) {
         if self.is_upgraded() {
             self.say(Notice::Bye);
+        }
+    }
+
+    /// Tell the peer, if it knows a segment, that nothing in it is used any more. One that
+    /// does not hear of it maps it until the link ends.
+    pub(crate) fn forget_segment(&mut self, segment: u32) {
+        let outgoing = self.outgoing.as_mut();
+        if outgoing.is_some_and(|outgoing| outgoing.announced.remove(&segment)) {
+            self.say(Notice::Forget { segment });
         }
     }
 

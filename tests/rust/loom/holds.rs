@@ -15,6 +15,10 @@ struct Slot {
 }
 
 impl Slot {
+    fn new() -> Self {
+        Self { holds: SlotHolds::new(), payload: UnsafeCell::new(0), free: FreeSlots::new() }
+    }
+
     fn read(&self) {
         // SAFETY: the slot is held; loom fails the model if it is written.
         self.payload.with(|payload| unsafe { *payload });
@@ -34,11 +38,7 @@ impl Slot {
 
 /// Hold a slot here and on two threads; each of these reads it, then drops its hold.
 fn hold_by_three(then: impl Fn(&Slot)) {
-    let slot = Arc::new(Slot {
-        holds: SlotHolds::new(),
-        payload: UnsafeCell::new(0),
-        free: FreeSlots::new(),
-    });
+    let slot = Arc::new(Slot::new());
     slot.holds.occupy();
     slot.write();
     let others: Vec<_> = (0..2)
@@ -72,6 +72,32 @@ fn a_slot_is_used_again_when_all_are_done() {
                 slot.drop_hold();
             }
         });
+    });
+}
+
+#[test]
+fn a_slot_that_is_found_free_is_used_again() {
+    explore(3, || {
+        let slot = Arc::new(Slot::new());
+        slot.holds.occupy();
+        slot.write();
+        slot.holds.add();
+        let other = {
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || {
+                slot.read();
+                slot.holds.release();
+            })
+        };
+        slot.holds.release();
+        // On no list: whoever wants it asks itself.
+        if slot.holds.is_free() {
+            slot.holds.occupy();
+            slot.write();
+            slot.holds.release();
+        }
+        other.join().unwrap();
+        assert!(slot.holds.is_free());
     });
 }
 

@@ -66,7 +66,7 @@ fn each_ordering_is_needed() {
             num_places += 1;
         }
     }
-    assert_eq!(num_places, 14);
+    assert_eq!(num_places, 15);
 }
 
 #[test]

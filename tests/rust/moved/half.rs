@@ -27,6 +27,13 @@ pub(crate) const STREAM: u8 = 3;
 pub(crate) const BYE: [u8; 32] = notice(*b"BDBY\x01");
 pub(crate) const PING: [u8; 32] = notice(*b"BDPI\x01");
 
+/// What a side says that uses segment `id` no more.
+pub(crate) fn forget(id: u32) -> [u8; 32] {
+    let mut bytes = notice(*b"BDFG\x01");
+    bytes[8..12].copy_from_slice(&id.to_le_bytes());
+    bytes
+}
+
 const fn notice([b0, b1, b2, b3, version]: [u8; 5]) -> [u8; 32] {
     let mut bytes = [0; 32];
     [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]] = [b0, b1, b2, b3, version];

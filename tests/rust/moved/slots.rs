@@ -6,7 +6,7 @@ use busduct::shm::{Announcement, Descriptor, Layout, MAX_SEGMENTS, MAX_SLOTS, Pe
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use crate::drive::settle;
-use crate::half::{Moved, PART, SLOT, Segment, TABLE_BYTES, record};
+use crate::half::{Moved, PART, SLOT, Segment, TABLE_BYTES, forget, record};
 use crate::raw::borrowed;
 use crate::scene::Scene;
 
@@ -135,6 +135,49 @@ fn a_segment_for_one_payload_is_forgotten_once_it_is_taken() {
         peer.say_slot(segment.descriptor(0, 100));
     });
     assert!(error.contains("descriptor of no segment"), "{error}");
+}
+
+#[test]
+fn a_segment_that_was_given_up_makes_place_for_another() {
+    let mut scene = Scene::new(|_| {});
+    let mut peer = scene.moved();
+    let mut last = None;
+    for id in 0..100 {
+        // NB: both are read at once, so that there are as many segments as before.
+        if let Some(last) = last {
+            peer.raw.write(&forget(last));
+        }
+        let segment = announced(&mut peer, id);
+        peer.say_slot(segment.descriptor(0, 10));
+        assert_eq!(scene.recv(), [0; 10], "{id}");
+        last = Some(id);
+    }
+    drop(peer);
+    scene.ended();
+}
+
+#[test]
+fn what_points_into_a_segment_that_was_given_up_ends_the_link() {
+    let error = error_of(|peer| {
+        let segment = announced(peer, 1);
+        peer.raw.write(&forget(1));
+        peer.say_slot(segment.descriptor(0, 100));
+    });
+    assert!(error.contains("descriptor of no segment"), "{error}");
+}
+
+#[test]
+fn the_end_of_an_unknown_segment_ends_the_link() {
+    for known in [false, true] {
+        let error = error_of(|peer| {
+            if known {
+                announced(peer, 1);
+                peer.raw.write(&forget(1));
+            }
+            peer.raw.write(&forget(1));
+        });
+        assert!(error.contains("end of a segment that is not known"), "{error}");
+    }
 }
 
 #[test]

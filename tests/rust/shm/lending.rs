@@ -161,6 +161,22 @@ fn a_one_off_is_forgotten_once_taken() {
 }
 
 #[test]
+fn a_segment_that_its_owner_gave_up_is_forgotten() {
+    let mut ends = Ends::new(MIB);
+    let slot = ends.fill(4, 1000);
+    ends.introduce(&slot);
+    let descriptor = slot.descriptor();
+    ends.lender.lend(slot).unwrap();
+    let lease = ends.borrower.take(descriptor).unwrap();
+    assert!(!ends.borrower.forget_segment(descriptor.segment + 1));
+    assert!(ends.borrower.forget_segment(descriptor.segment));
+    assert!(!ends.borrower.forget_segment(descriptor.segment));
+    assert_eq!((ends.borrower.num_segments(), ends.borrower.num_learned()), (0, 1));
+    assert_eq!(ends.borrower.take(descriptor).unwrap_err(), TakeError::UnknownSegment);
+    assert_eq!(lease.as_ref(), pattern(4, 1000));
+}
+
+#[test]
 fn an_announcement_must_make_sense() {
     let mut ends = Ends::new(MIB);
     let slot = ends.fill(1, 1);

@@ -4,6 +4,7 @@ mod arena;
 mod bytes;
 mod forked;
 mod hostile;
+mod kept;
 mod large;
 mod lending;
 mod limits;

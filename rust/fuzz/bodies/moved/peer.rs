@@ -183,6 +183,7 @@ impl Peer {
             }
             5 => self.announce(code, script, segment),
             6 => self.lend(code, script),
+            7 if code & 8 != 0 => self.forget(script.byte() & 3),
             _ => self.take_all(),
         }
         let _ = rustix::io::write(&self.fds[2], &1_u64.to_ne_bytes());
@@ -212,6 +213,14 @@ impl Peer {
             _ => {}
         }
         self.write(&told.encode(), &[segment.fd.as_fd()]);
+    }
+
+    /// Give a segment up, used or not.
+    fn forget(&self, id: u8) {
+        let mut notice = [0; 32];
+        notice[..5].copy_from_slice(b"BDFG\x01");
+        notice[8] = id;
+        self.write(&notice, &[]);
     }
 
     fn lend(&mut self, code: u8, script: &mut Script<'_>) {

@@ -64,6 +64,11 @@ impl SlotHolds {
         self.0.is_unique()
     }
 
+    /// Whether there is none.
+    pub fn is_free(&self) -> bool {
+        self.0.is_free()
+    }
+
     /// Whether there is any.
     pub fn is_held(&self) -> bool {
         self.0.is_held()
