@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from busduct.errors import FrameTooLargeError
 from busduct.fmq._payload._errors import payload_error
@@ -27,6 +28,7 @@ __all__ = ["encode"]
 _BYTES, _BUFFER, _OBJECT = Encoding.BYTES, Encoding.BUFFER, Encoding.OBJECT
 # How many containers are looked at before a payload is taken for plain msgpack.
 _NUM_LOOKED_AT = 32
+_CONTAINERS = (dict, list, tuple, Struct)
 _UNENCODABLE = (
     UnencodableError,
     TypeError,
@@ -136,7 +138,7 @@ def _look(value: Any, num_left: int) -> int:
         items = value
     elif kind is bytes:
         return num_left if len(value) < LARGE_BYTES else -1
-    elif isinstance(value, msgspec.Struct):
+    elif isinstance(value, Struct):
         items = [getattr(value, name) for name in value.__struct_fields__]
     else:
         return num_left if kind in SCALARS else -1
@@ -153,9 +155,11 @@ def _look(value: Any, num_left: int) -> int:
 
 def _is_buffer(data: Any) -> bool:
     """Tell whether it is sent as a buffer: it has one, and is no array."""
+    if isinstance(data, _CONTAINERS):
+        return False
     if is_lent(data):
         return True
-    if hasattr(data, "__dlpack__") or isinstance(data, dict | list | tuple):
+    if hasattr(data, "__dlpack__"):
         return False
     try:
         memoryview(data)
