@@ -1,5 +1,6 @@
 """What is put into a queue comes out of it, as what it was."""
 
+import dataclasses
 import datetime
 import uuid
 from decimal import Decimal
@@ -43,6 +44,12 @@ class Request(msgspec.Struct, frozen=True):
     image: bytes
     tokens: np.ndarray
     inner: "Request | None" = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    image: bytes
+    number: int = 0
 
 
 @given(PAYLOADS)
@@ -150,13 +157,25 @@ def test_large_bytes_within_an_object_are_parts_by_reference(wrap: Any) -> None:
     assert view == BIG
 
 
+@pytest.mark.parametrize("make", [Step, lambda image: Request("", image, np.zeros(1))])
+def test_large_bytes_of_a_field_are_parts(make: Any) -> None:
+    sent = encoded([make(BIG)])
+    assert sent.parts == (BIG,)
+    assert sent.parts[0] is BIG
+    assert PayloadDecoder()(received(sent))[0]["image"] == BIG
+    assert type(PayloadDecoder(list[type(make(b""))])(received(sent))[0].image) is bytes
+
+
 def test_what_is_put_is_not_changed() -> None:
     inner = {"x": BIG}
-    payload = {"list": [BIG, inner], "tuple": (BIG,), "request": Request("", BIG, 0)}
+    request, step = Request("", BIG, np.zeros(1)), Step(BIG)
+    payload: Any = {"list": [BIG, inner], "tuple": (BIG,), "both": [request, step]}
     encoded(payload)
     assert payload["list"] == [BIG, inner]
     assert payload["list"][1] is inner
-    assert payload["tuple"][0] is inner["x"] is payload["request"].image is BIG
+    assert payload["tuple"][0] is inner["x"] is BIG
+    assert request.image is step.image is BIG
+    assert payload["both"] == [request, step]
 
 
 def test_large_bytes_are_found_behind_much_else() -> None:

@@ -93,7 +93,8 @@ class PayloadDecoder:
             return body if type(body) is bytes else body.tobytes()
         if encoding is _BUFFER and self._copy:
             return bytearray(body)
-        return memoryview(body).toreadonly()
+        # What was received cannot be written.
+        return memoryview(body)
 
     def _decode_with_parts(self, packed: bytes, data: Data) -> Any:
         reader = PartsReader(data.parts, copy=self._copy, views=self._views_in_parts)

@@ -14,6 +14,7 @@ from busduct.fmq._payload._parts_out import (
     SCALARS,
     PartsWriter,
     UnencodableError,
+    fields_of,
     frozen_copy,
     is_long_and_flat,
 )
@@ -133,23 +134,23 @@ def _look(value: Any, num_left: int) -> int:
     if kind is dict:
         items = value.values()
     elif kind is list or kind is tuple:
-        if is_long_and_flat(value):
-            return num_left
-        items = value
-    elif kind is bytes:
-        return num_left if len(value) < LARGE_BYTES else -1
-    elif isinstance(value, Struct):
-        items = [getattr(value, name) for name in value.__struct_fields__]
+        items = () if is_long_and_flat(value) else value
+    elif kind is bytes or kind in SCALARS:
+        is_small = kind is not bytes or len(value) < LARGE_BYTES
+        return num_left if is_small else -1
     else:
-        return num_left if kind in SCALARS else -1
+        fields = fields_of(value)
+        if fields is None:
+            return -1
+        items = [item for _, item in fields]
     for item in items:
         if type(item) in SCALARS:
             continue
         if num_left <= 0:
-            return 0
+            break
         num_left = _look(item, num_left - 1)
         if num_left < 0:
-            return -1
+            break
     return num_left
 
 

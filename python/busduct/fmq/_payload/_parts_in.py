@@ -60,7 +60,7 @@ class PartsReader:
     def _read_bytes(self, data: memoryview) -> bytes | memoryview:
         part = self._take(*parse_bytes(data))
         if self._views:
-            return memoryview(part).toreadonly()
+            return memoryview(part)
         return part if type(part) is bytes else bytes(part)
 
     def _read_array(self, data: memoryview) -> Any:

@@ -1,5 +1,6 @@
 """Encode a payload that is more than plain msgpack: what is large goes beside it."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from busduct.errors import FrameTooLargeError
 from busduct.fmq._payload._extensions import encode_array, encode_bytes
@@ -24,6 +26,7 @@ __all__ = [
     "SCALARS",
     "PartsWriter",
     "UnencodableError",
+    "fields_of",
     "frozen_copy",
     "is_long_and_flat",
 ]
@@ -111,10 +114,12 @@ class PartsWriter:
                 return value
             placed = self._place_each(value, enumerate(value), list, list.__setitem__)
             return placed if kind is list or placed is value else tuple(placed)
-        if isinstance(value, msgspec.Struct):
-            fields = [(name, getattr(value, name)) for name in value.__struct_fields__]
-            return self._place_each(value, fields, copy, msgspec.structs.force_setattr)
-        return value
+        fields = fields_of(value)
+        if fields is None:
+            return value
+        is_struct = isinstance(value, Struct)
+        assign = msgspec.structs.force_setattr if is_struct else object.__setattr__
+        return self._place_each(value, fields, copy, assign)
 
     def _place_each(
         self, value: Any, items: Any, duplicate: Callable[[Any], Any], assign: Any
@@ -233,6 +238,16 @@ def frozen_copy(value: Any, loan: "Callable[[int], Loan]") -> "bytes | Lease":
     part: bytes | Lease
     part = _frozen(value if is_loan(value) else _copy_of(memoryview(value), loan))
     return part
+
+
+def fields_of(value: Any) -> list[tuple[str, Any]] | None:
+    """Return what a Struct or a dataclass holds; None of anything else."""
+    if isinstance(value, Struct):
+        return [(name, getattr(value, name)) for name in value.__struct_fields__]
+    if not dataclasses.is_dataclass(value):
+        return None
+    names = [field.name for field in dataclasses.fields(value)]
+    return [(name, getattr(value, name)) for name in names if hasattr(value, name)]
 
 
 def is_long_and_flat(value: Sequence[Any]) -> bool:
