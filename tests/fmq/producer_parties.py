@@ -153,6 +153,7 @@ class Party:
         producer: Under test.
         watcher: Of it.
         context: Of it.
+        consumers: Made by the test.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Party:
     ) -> None:
         self._backend = backend
         self._directory = directory
-        self._consumers: list[FakeConsumer] = []
+        self.consumers: list[FakeConsumer] = []
         self.watcher: FakeWatcher
         self.context = backend.Context()
         self.producer = Producer(
@@ -178,9 +179,9 @@ class Party:
 
     def consumer(self, **options: Any) -> FakeConsumer:
         """Make a consumer, which is not listed yet."""
-        endpoint = f"ipc://{self._directory}/{len(self._consumers)}"
+        endpoint = f"ipc://{self._directory}/{len(self.consumers)}"
         consumer = FakeConsumer(self._backend, endpoint, **options)
-        self._consumers.append(consumer)
+        self.consumers.append(consumer)
         return consumer
 
     async def listed(self, *consumers: FakeConsumer) -> None:
@@ -206,7 +207,7 @@ class Party:
 
     def close_consumers(self) -> None:
         """Have all of them gone."""
-        for consumer in self._consumers:
+        for consumer in self.consumers:
             consumer.close()
 
 

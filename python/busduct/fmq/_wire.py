@@ -7,7 +7,7 @@ that a peer says is checked here, before anybody acts on it.
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -44,6 +44,13 @@ INLINE_BYTES = 16384
 
 # The name of a queue, and a few numbers.
 _MAX_CONTROL_BYTES = 65536
+# Far more than what anybody has not acknowledged; as objects they take five times it.
+_MAX_NUMBERS_BYTES = 8 << 20
+
+_Id: TypeAlias = Annotated[
+    bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTES)
+]
+_Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
 _HELLO, _DATA = 1, 2
 _WELCOME, _REFUSAL, _ACK, _NACK = 16, 17, 18, 19
@@ -105,16 +112,16 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
     version: int
     queue: str
-    producer_id: bytes
+    producer_id: _Id
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True):
     """A consumer's answer: how much may be sent ahead of acknowledgements."""
 
     version: int
-    consumer_id: bytes
-    prefetch_messages: int
-    prefetch_bytes: int
+    consumer_id: _Id
+    prefetch_messages: _Positive
+    prefetch_bytes: _Positive
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):
@@ -293,6 +300,8 @@ def _encode_numbers(kind: int, numbers: Sequence[int]) -> bytes:
 
 
 def _parse_numbers(first: memoryview) -> tuple[int, ...]:
+    if first.nbytes > _MAX_NUMBERS_BYTES:
+        raise FrameTooLargeError(first.nbytes, _MAX_NUMBERS_BYTES)
     count, rest = divmod(first.nbytes - 1, 8)
     if rest or not count:
         raise MalformedFrameError(first.nbytes, "not a list of numbers")

@@ -1,11 +1,12 @@
 """A producer with consumers that behave."""
 
 import asyncio
+import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.fmq.producer_parties import NAME, encoded, party
+from tests.fmq.producer_parties import NAME, FakeConsumer, encoded, party
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import (
@@ -354,6 +355,58 @@ async def test_another_producer_goes_on_where_one_ended(
         assert await consumer.received(3) == [b"0", b"1", b"2"]
         assert consumer.hellos[0].producer_id == state.producer_id
         assert there.producer.statistics().num_put == 3
+
+
+async def test_what_was_sent_is_the_consumers_though_only_the_context_was_closed(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    # More than what a connection and the kernel hold.
+    payloads = [bytes([n]) * (1 << 20) for n in range(32)]
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(30, 1 << 40))
+        await there.put(*payloads)
+        await consumer.received(1)
+        await there.context.aclose()
+        left = [bytes(each.body) for each in there.producer.undelivered()]
+        assert left
+        assert await consumer.received(len(payloads) - len(left))
+        assert consumer.payloads + left == payloads
+
+
+async def test_a_message_has_the_time_at_which_it_was_put(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=1) as there:
+        await there.put(b"0")
+        putting = asyncio.create_task(there.put(b"1"))
+        await settle()
+        before_there_was_room = time.time()
+        consumer = await there.joined()
+        await consumer.received(1)
+        consumer.acknowledge()
+        await consumer.received(2)
+        await putting
+        first, second = consumer.got
+        assert first.timestamp <= second.timestamp <= before_there_was_room
+
+
+async def test_acknowledgements_are_read_though_the_producer_never_waits(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(2, 1 << 20))
+        acknowledging = asyncio.create_task(_acknowledge_all(consumer))
+        await there.put(*[b"x"] * 500)
+        # Nothing here but `put` let the loop run.
+        assert there.producer.statistics().num_acknowledged
+        acknowledging.cancel()
+
+
+async def _acknowledge_all(consumer: FakeConsumer) -> None:
+    while True:
+        await consumer.socket.wait_readable()
+        consumer.turn()
+        consumer.acknowledge()
 
 
 async def test_what_was_put_is_handed_over_after_all_tasks_were_cancelled(

@@ -121,26 +121,20 @@ class Link:
             return False
         return True
 
-    def close(self, linger: float | None) -> tuple["Socket", list[Entry]]:
-        """End it without taking anything back; what is queued is sent within `linger`.
-
-        Returns:
-            The socket, and the messages that it may still hold, in order.
-        """
+    def close(self, linger: float | None) -> None:
+        """End it and take nothing back; what is queued is sent within `linger`."""
         self._stop()
-        entries: list[Entry] = []
         if self.share is not None and not self._socket.closed:
-            num_queued = self._socket.statistics().num_send_queued
-            # NB: [-0:] would be all of them.
-            held = list(self.share.entries.values())
-            entries = held[len(held) - min(num_queued, len(held)) :]
+            self.share.keep_last(self._socket.statistics().num_send_queued)
         self._socket.close(linger=linger)
-        return self._socket, entries
 
-    async def wait_ended(self) -> None:
-        """Wait until its tasks have ended, once it was told to."""
-        for task in self._tasks:
-            await task.wait_ended()
+    def unsent(self) -> list[Entry]:
+        """Return what the closed socket did not send, as far as is known yet."""
+        if self.share is None or not self._socket.closed:
+            return []
+        num_unsent = self._socket.statistics().num_undelivered
+        entries = list(self.share.entries.values())
+        return entries[max(len(entries) - num_unsent, 0) :]
 
     def _send(self, entries: Sequence[Entry], num_skipped: int) -> None:
         num_sent = 0
@@ -252,6 +246,9 @@ class Link:
         if self._is_ended:
             return
         self._stop()
+        if self._socket.closed and self._fault is None:
+            # With its context: there is no other way to anybody, and `unsent` tells.
+            return
         while self._fault is None and self.drain():
             pass
         if self.share is not None:

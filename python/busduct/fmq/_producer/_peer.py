@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from busduct.errors import BusductError, ClosedError
 from busduct.fmq._producer._link import Link
-
-if TYPE_CHECKING:
-    from busduct._core import Socket
-    from busduct.fmq._producer._share import Entry
+from busduct.fmq._producer._share import Entry
 
 __all__ = ["OpenLink", "Peer"]
 
@@ -87,12 +84,16 @@ class Peer:
         if self._link is not None:
             self._link.drain()
 
-    def close(self, linger: float | None) -> "tuple[Socket, list[Entry]] | None":
-        """End it; as `Link.close`, None if there is no link."""
+    def close(self, linger: float | None) -> None:
+        """End it, as `Link.close`."""
         if self._retry is not None:
             self._retry.cancel()
-        link, self._link = self._link, None
-        return None if link is None else link.close(linger)
+        if self._link is not None:
+            self._link.close(linger)
+
+    def unsent(self) -> list[Entry]:
+        """Return what the last link did not send, as `Link.unsent`."""
+        return [] if self._link is None else self._link.unsent()
 
     def _on_end(self, fault: BusductError | None) -> None:
         self._link = None

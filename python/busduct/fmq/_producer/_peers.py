@@ -4,14 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from busduct.errors import BusductError
 from busduct.fmq._producer._peer import OpenLink, Peer
 from busduct.fmq._producer._share import Entry
-
-if TYPE_CHECKING:
-    from busduct._core import Socket
 
 __all__ = ["Peers"]
 
@@ -42,8 +38,6 @@ class Peers:
         # Whose faults are in the log.
         self._logged: set[bytes] = set()
         self._is_closed = False
-        # Of links that were closed: what their sockets may not have sent.
-        self._last: list[tuple[Socket, list[Entry]]] = []
 
     def update(self, members: Mapping[bytes, str]) -> None:
         """Be told of all consumers that are listed."""
@@ -63,19 +57,14 @@ class Peers:
             peer.drain()
 
     def close(self, linger: float | None) -> None:
-        """End all links; what they have queued is sent within `linger`."""
+        """End all links, as `Link.close`."""
         self._is_closed = True
-        ended = [peer.close(linger) for peer in self._peers.values()]
-        self._peers.clear()
-        self._last += [each for each in ended if each is not None]
+        for peer in self._peers.values():
+            peer.close(linger)
 
     def unsent(self) -> list[Entry]:
-        """Return what links still had queued when their linger ended."""
-        entries: list[Entry] = []
-        for socket, queued in self._last:
-            num_lost = socket.statistics().num_undelivered
-            entries += queued[max(len(queued) - num_lost, 0) :]
-        return entries
+        """Return what the last links did not send, as `Link.unsent`."""
+        return [entry for peer in self._peers.values() for entry in peer.unsent()]
 
     def _add(self, member_id: bytes, endpoint: str) -> None:
         peer = Peer(

@@ -113,14 +113,12 @@ class Producer:
             FullError: No room, and `on_full` is "error".
             LocalProtocolError: Another loop than its own.
         """
-        if self._pressure.is_high:
-            self._pressure.give_way()
-            await asyncio.sleep(0)
-        if not self._turns.num_waiting:
-            msg_id = self._accept(encoded)
+        now = time()
+        if not self._turns.num_waiting and not self._pressure.is_high:
+            msg_id = self._accept(encoded, now)
             if msg_id is not None:
                 return msg_id
-        return await self._turns.take(lambda: self._accept(encoded))
+        return await self._put_in_turn(encoded, now)
 
     def put_nowait(self, encoded: Encoded) -> int:
         """Take a message at once.
@@ -129,7 +127,7 @@ class Producer:
             FullError: No room, or others wait for it; and as `put`.
         """
         if not self._turns.num_waiting:
-            msg_id = self._accept(encoded)
+            msg_id = self._accept(encoded, time())
             if msg_id is not None:
                 return msg_id
         raise self._ledger.full_error()
@@ -148,9 +146,10 @@ class Producer:
             self._ledger.check(encoded)
         nbytes = sum(encoded.nbytes for encoded in messages)
         self._ledger.require_room(len(messages), nbytes)
-        msg_ids = self._accept_many(messages)
+        now = time()
+        msg_ids = self._accept_many(messages, now)
         for encoded in messages[len(msg_ids) :]:
-            msg_ids.append(await self.put(encoded))
+            msg_ids.append(await self._put_in_turn(encoded, now))
         return msg_ids
 
     def room(self) -> tuple[int, int]:
@@ -239,20 +238,26 @@ class Producer:
         """Return what consumers did wrong, oldest first, the last 16."""
         return list(self._peers.errors)
 
-    def _accept(self, encoded: Encoded) -> int | None:
+    async def _put_in_turn(self, encoded: Encoded, now: float) -> int:
+        if self._pressure.is_high:
+            self._pressure.give_way()
+            await asyncio.sleep(0)
+        return await self._turns.take(lambda: self._accept(encoded, now))
+
+    def _accept(self, encoded: Encoded, now: float) -> int | None:
         self._owner.check()
-        msg_id = self._ledger.put(encoded, time())
+        msg_id = self._ledger.put(encoded, now)
         self._send()
         if self._ledger.is_stuck and self._pressure.add(1, encoded.nbytes):
             self._read()
         return msg_id
 
-    def _accept_many(self, messages: Sequence[Encoded]) -> list[int]:
+    def _accept_many(self, messages: Sequence[Encoded], now: float) -> list[int]:
         """Take those for which there is room now."""
         msg_ids: list[int] = []
         if self._turns.num_waiting:
             return msg_ids
-        now, nbytes = time(), 0
+        nbytes = 0
         for encoded in messages:
             msg_id = self._ledger.put(encoded, now)
             if msg_id is None:

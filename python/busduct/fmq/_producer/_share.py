@@ -142,6 +142,12 @@ class Share:
         self.nbytes -= entry.encoded.nbytes
         return entry
 
+    def keep_last(self, num_messages: int) -> None:
+        """Forget all but the last messages that it was given."""
+        entries = list(self.entries.items())
+        self.entries = dict(entries[max(len(entries) - num_messages, 0) :])
+        self.nbytes = sum(each.encoded.nbytes for each in self.entries.values())
+
     def clear(self) -> list[Entry]:
         """Return all that is not acknowledged, and forget it."""
         entries = list(self.entries.values())
