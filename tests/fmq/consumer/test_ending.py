@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.fmq.consuming import scene
+from tests.fmq.consuming import Scene, scene
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import ClosedError
@@ -121,3 +121,73 @@ async def test_it_lives_through_the_end_of_a_loop_that_cancels_all(
         await asyncio.gather(*others, return_exceptions=True)
         await producer.put(b"a")
         assert (await here.consumer.get()).payload == b"a"
+
+
+async def test_what_is_given_back_when_its_producer_is_gone_comes_again_here(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        producer = await here.producer()
+        await producer.put(b"a")
+        message = await here.consumer.get()
+        producer.close()
+        await eventually(lambda: here.consumer.statistics().num_producers == 0)
+        waiting = asyncio.create_task(here.consumer.get())
+        await settle()
+        message.nack()
+        again = await waiting
+        assert (again.payload, again.num_deliveries) == (b"a", 2)
+        again.ack()
+        assert here.consumer.statistics().num_unacknowledged == 0
+        await here.consumer.close()
+        assert here.consumer.undelivered() == []
+
+
+async def test_close_tells_of_what_was_not_acknowledged_to_one_that_is_gone(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        stays, goes = await here.producer(), await here.producer()
+        await stays.put(b"kept")
+        await goes.put(b"a", b"b")
+        got = {}
+        for _ in range(3):
+            message = await here.consumer.get()
+            got[message.payload] = message
+        got[b"a"].ack()
+        goes.close()
+        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        await here.consumer.close()
+        assert [message.payload for message in here.consumer.undelivered()] == [b"b"]
+
+
+async def test_close_finds_what_was_sent_last_by_one_that_is_gone(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, hwm_messages=4, prefetch_messages=4) as here:
+        producer = await here.producer()
+        await producer.put(*[str(n).encode() for n in range(40)])
+        producer.close()
+        await eventually(lambda: _is_idle(here))
+        await here.consumer.close()
+        left = [message.payload for message in here.consumer.undelivered()]
+        assert left == [str(n).encode() for n in range(40)]
+
+
+def _is_idle(here: Scene) -> bool:
+    """Whether the consumer has stopped receiving, and knows of the producer's end."""
+    return here.consumer.statistics().num_producers == 0
+
+
+async def test_what_nobody_else_has_is_known_when_only_the_context_was_closed(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        stays, goes = await here.producer(), await here.producer()
+        await stays.put(b"kept")
+        await goes.put(b"a")
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 2)
+        goes.close()
+        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        here.own.close()
+        assert [message.payload for message in here.consumer.undelivered()] == [b"a"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from busduct._backend import load_backend
 from busduct.errors import BusductError, ClosedError, FullError, PeerLostError
 from busduct.fmq._consumer._intake import Intake
-from busduct.fmq._consumer._watch import Watch
+from busduct.fmq._consumer._watch import Watch, next_future
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import HEADER_BYTES
 
@@ -21,6 +21,8 @@ _ROUTER = load_backend().ROUTER
 
 # What is taken in before other tasks have their turn: about a millisecond.
 MAX_RECEIVED = 256
+# What is taken in at the end, for those who sent it and are gone.
+MAX_LAST = 65536
 MAX_EVENTS = 1024
 # Each message of an exchange told by itself would wake its producer twice as often.
 TELL_SECONDS = 0.001
@@ -46,7 +48,6 @@ class Channel:
     Attributes:
         endpoint: What is really bound.
         is_closed: Nothing comes any more.
-        num_waiting: Calls that wait.
 
     Raises:
         BusductError: As of `Socket.bind`.
@@ -60,9 +61,9 @@ class Channel:
         intake: Intake,
     ) -> None:
         self.is_closed = False
-        self.num_waiting = 0
         self._intake = intake
         self._loop = asyncio.get_running_loop()
+        self._futures: dict[asyncio.Future[None], None] = {}
         self._num_events_dropped = 0
         self._is_attending = False
         self._is_retrying = False
@@ -91,11 +92,11 @@ class Channel:
             if parts is None:
                 break
             intake.receive(parts[0].tobytes(), parts[1:])
-            if intake.num_held:
+            if intake.shelf.num_held:
                 break
         if intake.answers or intake.refusals:
             self._answer()
-        return intake.num_held > 0
+        return intake.shelf.num_held > 0
 
     async def wait(self) -> None:
         """Wait until there may be something to receive, when nothing is held.
@@ -106,12 +107,38 @@ class Channel:
             ClosedError: It is closed.
         """
         self._watch.disarm()
-        self.num_waiting += 1
+        waiting = self._router.wait_readable().__await__()
         try:
-            await self._router.wait_readable()
+            # As `await` does, but that `wake_one` can end it.
+            while not self._intake.shelf.num_held:
+                future = next_future(waiting)
+                if future is None:
+                    break
+                self._futures[future] = None
+                try:
+                    await future
+                finally:
+                    del self._futures[future]
         finally:
-            self.num_waiting -= 1
+            waiting.close()
             self.attend_soon()
+
+    def wake_one(self) -> None:
+        """Wake the first who waits, for something is held that did not come by now."""
+        for future in self._futures:
+            if not future.done():
+                future.set_result(None)
+                break
+
+    @property
+    def num_waiting(self) -> int:
+        """Calls that wait."""
+        return len(self._futures)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its context is closed, whether or not it is itself."""
+        return self._router.closed
 
     def note_taken(self) -> None:
         """Go on receiving, where that had stopped because too much was held."""
@@ -174,12 +201,12 @@ class Channel:
         if self.is_closed:
             return
         self.tell()
-        if not self.num_waiting and not self._is_held_up:
+        if not self._futures and not self._is_held_up:
             self._go_on()
 
     def _on_readable(self) -> None:
         # Somebody who has begun to wait since then is woken too, and has to find it.
-        if not self.num_waiting:
+        if not self._futures:
             try:
                 self._drain()
             except ClosedError:
@@ -200,16 +227,30 @@ class Channel:
         intake = self._intake
         self.note_events()
         for _ in range(MAX_RECEIVED):
-            if intake.is_full:
+            if intake.is_full or not self._receive_one():
                 break
-            parts = self._router.recv_multipart_lease_nowait()
-            if parts is None:
-                # NB: what a lost connection brought has all been taken in.
-                intake.forget_ended()
-                break
-            intake.receive(parts[0].tobytes(), parts[1:])
         if intake.answers or intake.refusals:
             self._answer()
+
+    def drain_last(self) -> None:
+        """Take in all that has come, before the end.
+
+        Raises:
+            ClosedError: It is closed.
+        """
+        self.note_events()
+        for _ in range(MAX_LAST):
+            if not self._receive_one():
+                break
+
+    def _receive_one(self) -> bool:
+        parts = self._router.recv_multipart_lease_nowait()
+        if parts is None:
+            # NB: what a lost connection brought has all been taken in.
+            self._intake.forget_ended()
+            return False
+        self._intake.receive(parts[0].tobytes(), parts[1:])
+        return True
 
     def _answer(self) -> None:
         for routing_id, answer in self._intake.answers:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from busduct.errors import ClosedError
 from busduct.fmq._consumer._channel import Channel
 from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._consumer._opening import Opener
 from busduct.fmq._consumer._producer_link import ProducerLink, Taken
 from busduct.fmq._consumer._receipt import Desk, Receipt
 from busduct.fmq._directory import Registration
-from busduct.fmq._message import Message, make_descriptor
+from busduct.fmq._message import Message
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import ID_BYTES, Data
 from busduct.statistics import QueueConsumerStatistics
@@ -27,7 +27,6 @@ __all__ = ["Consumer"]
 # bytes, with what a message costs whatever its size.
 MAX_TAKEN_NBYTES = 4 << 20
 MESSAGE_NBYTES = 2048
-MAX_ERRORS = 16
 
 
 class Consumer:
@@ -66,16 +65,14 @@ class Consumer:
         *,
         decode: Callable[[Data], Any],
     ) -> None:
-        self._decode = decode
+        self._opener = Opener(decode)
         self._is_manual = options.ack == "manual"
         self._is_closed = False
         consumer_id = os.urandom(ID_BYTES)
         self._intake = Intake(name, consumer_id, options)
         self._desk = Desk(self._settle)
-        self._errors: deque[Exception] = deque(maxlen=MAX_ERRORS)
         self._orphans: list[Taken] = []
         self._num_got = 0
-        self._num_undecodable = 0
         self._taken_in_turn = 0
         self._channel = Channel(context, data_endpoint, options, self._intake)
         self._registration = Registration(
@@ -179,13 +176,13 @@ class Consumer:
             num_acknowledged=intake.num_settled,
             num_unacknowledged=intake.num_unsettled,
             num_returned=intake.num_returned,
-            num_prefetched=intake.num_held,
-            prefetched_nbytes=intake.held_nbytes,
+            num_prefetched=intake.shelf.num_held,
+            prefetched_nbytes=intake.shelf.held_nbytes,
             num_gaps=intake.origins.num_gaps,
             num_redelivered=intake.num_redelivered,
             num_superseded=intake.num_superseded,
             num_malformed=intake.num_malformed,
-            num_undecodable=self._num_undecodable,
+            num_undecodable=self._opener.num_undecodable,
             num_producers=intake.num_links,
             num_waiting=self._channel.num_waiting,
         )
@@ -198,17 +195,18 @@ class Consumer:
         errors: list[Exception] = []
         with suppress(ClosedError):
             errors += self._channel.errors()
-        return errors + list(self._errors)
+        return errors + list(self._opener.errors)
 
     def undelivered(self) -> list[Message]:
-        """Take, after `close`, what nobody will deliver.
+        """Take, once it or its context is closed, what nobody will deliver.
 
-        Those are the messages that were not taken and whose producer had ended: what
-        others sent goes back to them.
+        Those are the messages that were not taken, or not done with, and whose producer
+        had ended: what others sent goes back to them.
         """
+        if self._channel.is_over:
+            self._let_go()
         orphans, self._orphans = self._orphans, []
-        messages = (self._open(taken, acknowledge=True) for taken in orphans)
-        return [message for message in messages if message is not None]
+        return [m for taken in orphans if (m := self._opener.open(taken)) is not None]
 
     async def close(self) -> None:
         """Tell producers what is done, and end. Idempotent.
@@ -216,44 +214,43 @@ class Consumer:
         What was prefetched and not taken, or not acknowledged, goes back to its
         producers. Calls that wait raise `ClosedError`.
         """
+        if self._is_closed:
+            return
+        self._registration.close()
+        self._channel.tell()
+        try:
+            # Producers that have ended by now are not to be taken for others.
+            await asyncio.sleep(0)
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop everything but what nobody else will deliver."""
         if not self._is_closed:
             self._is_closed = True
             self._registration.close()
             with suppress(ClosedError):
-                self._channel.note_events()
-            self._orphans = self._intake.drop_held()
-        self._channel.close()
+                self._channel.drain_last()
+            self._channel.close()
+            self._orphans = self._intake.drop_all()
 
     def _open(self, taken: Taken, acknowledge: bool) -> Message | None:
         """Make a message of what was taken; None if it does not decode."""
-        link, number, data, nbytes = taken
+        link, number, _, _ = taken
         try:
-            payload = self._decode(data)
-        except Exception as error:
-            self._num_undecodable += 1
-            self._errors.append(_without_frames(error))
-            self._settle_taken(taken)
-            return None
+            message = self._opener.open(taken)
         except BaseException:
             # The program is about to end, or so: somebody else should have it.
             self._intake.keep(taken)
             self._settle(link, number, is_done=False)
             raise
-        receipt = None
-        if acknowledge and not self._is_manual:
+        if message is None or (acknowledge and not self._is_manual):
             self._settle_taken(taken)
         else:
             self._intake.keep(taken)
-            receipt = Receipt(self._desk, link, number, is_manual=self._is_manual)
-        return Message(
-            payload,
-            data.msg_id,
-            data.timestamp,
-            make_descriptor("", nbytes) if data.is_large else None,
-            link.origin.producer_id,
-            data.num_deliveries,
-            receipt,
-        )
+            is_manual = self._is_manual
+            message._receipt = Receipt(self._desk, link, number, is_manual=is_manual)
+        return message
 
     def _settle_taken(self, taken: Taken) -> None:
         if self._intake.settle_taken(taken):
@@ -267,6 +264,8 @@ class Consumer:
             return
         if not is_done:
             self._intake.give_back(link, number)
+            if self._intake.shelf.num_held:
+                self._channel.wake_one()
         elif self._intake.settle(link, number):
             self._channel.tell()
             return
@@ -282,21 +281,10 @@ class Consumer:
             await self._channel.wait()
         except ClosedError as error:
             raise _closed() from error
-        if self._intake.num_held == 0 and not self._channel.receive():
+        if self._intake.shelf.num_held == 0 and not self._channel.receive():
             # It was no message: more of its kind must not keep others waiting.
             await asyncio.sleep(0)
 
 
 def _closed() -> ClosedError:
     return ClosedError("consumer")
-
-
-def _without_frames(error: Exception) -> Exception:
-    """Let go of what the frames of an error hold, which may be shared memory."""
-    found: BaseException | None = error
-    seen: set[int] = set()
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        found.__traceback__ = None
-        found = found.__cause__ or found.__context__
-    return error

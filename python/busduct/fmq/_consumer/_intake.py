@@ -1,20 +1,20 @@
 """What all producers of a queue have sent to one consumer: no input or output."""
 
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from busduct.errors import FrameTooLargeError, RemoteProtocolError
+from busduct.fmq._consumer._greeting import Greeter
 from busduct.fmq._consumer._origins import Origins
 from busduct.fmq._consumer._producer_link import Origin, ProducerLink, Taken
+from busduct.fmq._consumer._shelf import Shelf
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import (
-    ID_BYTES,
     VERSION,
     Data,
     Hello,
     Refusal,
-    Welcome,
     encode_control,
     parse_from_producer,
 )
@@ -40,8 +40,7 @@ class Intake:
         origins: The producers.
         answers: What is to be sent to connections at once.
         refusals: What they did wrong, since this was last cleared.
-        num_held: Messages that came and were not taken.
-        held_nbytes: Of those.
+        shelf: What came and was not taken.
         num_unsettled: Messages taken that the application is not done with.
         num_settled: Those that it is done with.
         num_returned: Those that it gave back.
@@ -56,8 +55,7 @@ class Intake:
         self.origins = Origins()
         self.answers: list[tuple[bytes, bytes]] = []
         self.refusals: list[RemoteProtocolError] = []
-        self.num_held = 0
-        self.held_nbytes = 0
+        self.shelf = Shelf()
         self.num_unsettled = 0
         self.num_settled = 0
         self.num_returned = 0
@@ -66,10 +64,10 @@ class Intake:
         self.num_malformed = 0
         self.num_links = 0
         self._options = options
-        self._consumer_id = consumer_id
+        self._greeter = Greeter(name, consumer_id, options)
         self._links: dict[bytes, ProducerLink] = {}
         self._ended: dict[ProducerLink, None] = {}
-        self._ready: deque[ProducerLink] = deque()
+        self._keeping: dict[ProducerLink, None] = {}
         self._untold: dict[ProducerLink, None] = {}
         # Told no later, so that a producer does not come to the end of its window.
         self._due_messages = max(1, options.prefetch_messages // 4)
@@ -82,19 +80,16 @@ class Intake:
         Producers that keep to their windows never bring that about.
         """
         options, num_links = self._options, self.num_links
-        return (
-            self.num_held > options.hwm_messages + num_links * options.prefetch_messages
-            or self.held_nbytes > options.hwm_bytes + num_links * options.prefetch_bytes
+        return self.shelf.exceeds(
+            options.hwm_messages + num_links * options.prefetch_messages,
+            options.hwm_bytes + num_links * options.prefetch_bytes,
         )
 
     @property
     def has_room(self) -> bool:
         """Whether it is well below where it `is_full`."""
-        options = self._options
-        return (
-            self.num_held <= options.hwm_messages // 2
-            and self.held_nbytes <= options.hwm_bytes // 2
-        )
+        most = self._options
+        return not self.shelf.exceeds(most.hwm_messages // 2, most.hwm_bytes // 2)
 
     @property
     def routing_ids(self) -> list[bytes]:
@@ -121,21 +116,14 @@ class Intake:
 
     def take(self) -> Taken | None:
         """Take the next message; each connection that has some gets its turn."""
-        ready = self._ready
-        while ready:
-            link = ready[0]
-            number = link.num_taken
-            data, nbytes = link.take()
-            self.num_held -= 1
-            self.held_nbytes -= nbytes
-            if not link.held:
-                ready.popleft()
+        shelf = self.shelf
+        while (taken := shelf.take()) is not None:
+            link, number, data, nbytes = taken
+            if link.is_over:
                 self._let_go(link)
-            elif len(ready) > 1:
-                ready.rotate(-1)
             if not link.superseded or data.msg_id not in link.superseded:
                 self.num_redelivered += data.num_deliveries > 1
-                return link, number, data, nbytes
+                return taken
             self.num_superseded += 1
             link.settle_taken(number, nbytes)
             self._is_due(link)
@@ -154,9 +142,10 @@ class Intake:
 
     def keep(self, taken: Taken) -> None:
         """Note that the application is not done with what it took last."""
-        link, number, _, nbytes = taken
+        link, number, data, nbytes = taken
         self.num_unsettled += 1
-        link.keep_unsettled(number, nbytes)
+        link.keep_unsettled(number, data, nbytes)
+        self._keeping[link] = None
 
     def settle(self, link: ProducerLink, number: int) -> bool:
         """Note that the application is done with what it kept; again does nothing.
@@ -166,16 +155,23 @@ class Intake:
         """
         if not link.settle(number):
             return False
-        self.num_unsettled -= 1
         self.num_settled += 1
+        self._note_finished(link)
         return self._is_due(link)
 
     def give_back(self, link: ProducerLink, number: int) -> None:
-        """Note that the application gives back what it kept; again does nothing."""
-        if link.give_back(number):
-            self.num_unsettled -= 1
-            self.num_returned += 1
-            self._is_due(link)
+        """Note that the application gives back what it kept; again does nothing.
+
+        It is held again where its producer cannot be told.
+        """
+        found = link.give_back(number)
+        if found is None:
+            return
+        self.num_returned += 1
+        if link.is_lost and found[0].msg_id not in link.superseded:
+            self._hold_again(link.origin, *found)
+        self._note_finished(link)
+        self._is_due(link)
 
     @property
     def has_news(self) -> bool:
@@ -210,23 +206,23 @@ class Intake:
             self._let_go(link)
         self._ended.clear()
 
-    def drop_held(self) -> list[Taken]:
-        """Drop all that was not taken; return what came of connections that are lost.
+    def drop_all(self) -> list[Taken]:
+        """Drop all that is held or unsettled.
 
-        Producers deliver to somebody else what a connection brought that they see end.
+        Returns:
+            What came by connections that are lost. Producers deliver to somebody else
+            what a connection brought that they see end.
         """
-        orphans: list[Taken] = []
-        for link in self._ready:
-            first = link.num_taken
-            held = link.drop_held()
-            if link.is_over:
-                orphans += [
-                    (link, number, data, nbytes)
-                    for number, (data, nbytes) in enumerate(held, first)
-                    if data.msg_id not in link.superseded
-                ]
-        self._ready.clear()
-        self.num_held = self.held_nbytes = 0
+        links = dict.fromkeys((*self._keeping, *self.shelf.links()))
+        orphans = [
+            (link, number, data, nbytes)
+            for link in links
+            if link.is_lost
+            for number, (data, nbytes) in enumerate(link.unfinished())
+        ]
+        for link in links:
+            self.shelf.drop(link)
+        self._keeping.clear()
         return orphans
 
     def _greet(
@@ -235,27 +231,12 @@ class Intake:
         if link is not None and not link.is_over:
             msg = "said a second time what it is"
             raise RemoteProtocolError(msg)
-        if hello.version != VERSION:
-            msg = f"version {hello.version} of the queue protocol; this is {VERSION}"
-            raise RemoteProtocolError(msg)
-        if hello.queue != self.name:
-            msg = f"wants queue {hello.queue[:80]!r}; this is {self.name!r}"
-            raise RemoteProtocolError(msg)
-        if len(hello.producer_id) != ID_BYTES:
-            msg = f"producer id of {len(hello.producer_id)} bytes, not {ID_BYTES}"
-            raise RemoteProtocolError(msg)
+        answer = self._greeter.answer(hello)
         link = ProducerLink(routing_id, self.origins.find(hello.producer_id))
         link.origin.links.append(link)
         self._links[routing_id] = link
         self.num_links += 1
-        options = self._options
-        welcome = Welcome(
-            VERSION,
-            self._consumer_id,
-            options.prefetch_messages,
-            options.prefetch_bytes,
-        )
-        self.answers.append((routing_id, encode_control(welcome)))
+        self.answers.append((routing_id, answer))
 
     def _hold(self, link: ProducerLink, data: Data) -> None:
         nbytes = len(data.body)
@@ -265,11 +246,7 @@ class Intake:
             raise FrameTooLargeError(nbytes, self._options.max_message_bytes)
         if data.num_skipped or data.num_deliveries > 1:
             self.origins.note(link, data)
-        if not link.held:
-            self._ready.append(link)
-        link.receive(data, nbytes)
-        self.num_held += 1
-        self.held_nbytes += nbytes
+        self.shelf.put(link, data, nbytes)
 
     def _refuse(self, routing_id: bytes, error: RemoteProtocolError) -> None:
         self.num_malformed += 1
@@ -283,14 +260,24 @@ class Intake:
             while (news := link.next_news()) is not None:
                 self.answers.append((routing_id, news))
                 link.note_told()
-            self.num_held -= len(link.held)
-            self.held_nbytes -= link.held_nbytes
-            if link.drop_held():
-                self._ready.remove(link)
+            self.shelf.drop(link)
             self._let_go(link)
         link.is_refused = True
         refusal = encode_control(Refusal(VERSION, str(error)))
         self.answers.append((routing_id, refusal))
+
+    def _hold_again(self, origin: Origin, data: Data, nbytes: int) -> None:
+        link = ProducerLink(b"", origin)
+        link.is_over = True
+        origin.links.append(link)
+        data = data._replace(num_deliveries=data.num_deliveries + 1)
+        self.shelf.put(link, data, nbytes)
+
+    def _note_finished(self, link: ProducerLink) -> None:
+        self.num_unsettled -= 1
+        if not link.num_unsettled:
+            self._keeping.pop(link, None)
+            self._let_go(link)
 
     def _is_due(self, link: ProducerLink) -> bool:
         if link.is_over:
@@ -308,6 +295,7 @@ class Intake:
             self._untold.pop(link, None)
 
     def _let_go(self, link: ProducerLink) -> None:
-        """Forget a connection that is over, once all it brought was taken."""
-        if link.is_over and not link.held and link in link.origin.links:
-            link.origin.links.remove(link)
+        """Forget a connection that is over, once all it brought is done with."""
+        if link.is_over and not link.held and not link.num_unsettled:
+            with suppress(ValueError):
+                link.origin.links.remove(link)

@@ -42,5 +42,5 @@ class Origins:
         if data.num_deliveries > 1 and len(origin.links) > 1:
             # Its producer took it back when another connection broke.
             for other in origin.links:
-                if other is not link and other.held:
+                if other is not link and (other.held or other.num_unsettled):
                     other.superseded.add(data.msg_id)

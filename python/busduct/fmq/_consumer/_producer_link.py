@@ -44,7 +44,8 @@ class ProducerLink:
         num_taken: How many were taken; it is the number of the first one held.
         num_untold: Settled messages that the producer does not know of.
         untold_nbytes: Of those.
-        superseded: Ids of messages that came again on another connection.
+        superseded: Ids of messages that came again on another connection, and may be
+            among those that are held or unsettled.
         is_refused: What comes is dropped.
         is_over: Nothing more can be told.
     """
@@ -78,10 +79,15 @@ class ProducerLink:
         self.is_refused = False
         self.is_over = False
         # Ascending, as messages are taken in order.
-        self._unsettled: dict[int, int] = {}
+        self._unsettled: dict[int, tuple[Data, int]] = {}
         self._others: list[int] = []
         self._returned: list[int] = []
         self._told = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its producer may be gone, and nobody else have what it brought."""
+        return self.is_over and not self.is_refused
 
     @property
     def num_unsettled(self) -> int:
@@ -100,9 +106,9 @@ class ProducerLink:
         self.held_nbytes -= taken[1]
         return taken
 
-    def keep_unsettled(self, number: int, nbytes: int) -> None:
+    def keep_unsettled(self, number: int, data: Data, nbytes: int) -> None:
         """Note that the message taken last is not done with."""
-        self._unsettled[number] = nbytes
+        self._unsettled[number] = data, nbytes
 
     def settle_taken(self, number: int, nbytes: int) -> None:
         """Note that the message taken last is done with."""
@@ -117,23 +123,22 @@ class ProducerLink:
         Returns:
             False if it was already, or had given it back.
         """
-        nbytes = self._unsettled.pop(number, None)
-        if nbytes is None:
+        found = self._unsettled.pop(number, None)
+        if found is None:
             return False
-        self.settle_taken(number, nbytes)
+        self.settle_taken(number, found[1])
         return True
 
-    def give_back(self, number: int) -> bool:
+    def give_back(self, number: int) -> tuple[Data, int] | None:
         """Note that the application gives an earlier one back.
 
         Returns:
-            False if it had already, or was done with it.
+            What it was; None if it had been given back already, or was done with.
         """
-        nbytes = self._unsettled.pop(number, None)
-        if nbytes is None:
-            return False
-        self._returned.append(number)
-        return True
+        found = self._unsettled.pop(number, None)
+        if found is not None:
+            self._returned.append(number)
+        return found
 
     def next_news(self) -> bytes | None:
         """Return what the producer is to be told next; None if it knows all."""
@@ -160,12 +165,18 @@ class ProducerLink:
     def _upto(self) -> int:
         return next(iter(self._unsettled), self.num_taken)
 
-    def drop_held(self) -> list[tuple[Data, int]]:
-        """Take all that is held, not to be delivered here."""
-        dropped = list(self.held)
+    def drop_held(self) -> None:
+        """Drop what was not taken."""
         self.held.clear()
         self.held_nbytes = 0
-        return dropped
+
+    def unfinished(self) -> list[tuple[Data, int]]:
+        """Return what is unsettled or held, and did not come again, oldest first."""
+        return [
+            found
+            for found in (*self._unsettled.values(), *self.held)
+            if found[0].msg_id not in self.superseded
+        ]
 
 
 # What a message came by, its number there, what it is, and how many bytes.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from busduct._core import Socket
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "next_future"]
 
 
 class Watch:
@@ -28,11 +28,6 @@ class Watch:
         self._waiting: Generator[Any, Any, None] | None = None
         self._future: asyncio.Future[None] | None = None
 
-    @property
-    def is_armed(self) -> bool:
-        """Whether it is going to call back."""
-        return self._future is not None
-
     def arm(self) -> None:
         """Call back when the socket is readable, if it is now, soon. Idempotent.
 
@@ -42,10 +37,8 @@ class Watch:
         if self._future is not None:
             return
         waiting = self._socket.wait_readable().__await__()
-        try:
-            # What a task would wait for, and is as good without one.
-            future = next(waiting)
-        except StopIteration:
+        future = next_future(waiting)
+        if future is None:
             future = self._loop.create_future()
             future.set_result(None)
         else:
@@ -69,3 +62,18 @@ class Watch:
         if future is self._future:
             self._forget()
             self._callback()
+
+
+def next_future(
+    waiting: "Generator[Any, Any, None]",
+) -> "asyncio.Future[None] | None":
+    """Go on with what an `__await__` gave; return what it has to wait for, if at all.
+
+    Raises:
+        Exception: What it raises.
+    """
+    future: asyncio.Future[None] | None = next(waiting, None)
+    if future is not None:
+        # What tells a task that this is for it to wait for; there may be none here.
+        future._asyncio_future_blocking = False
+    return future

@@ -1,0 +1,59 @@
+"""Make messages of what was taken."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from busduct.fmq._consumer._producer_link import Taken
+from busduct.fmq._message import Message, make_descriptor
+from busduct.fmq._wire import Data
+
+__all__ = ["Opener"]
+
+MAX_ERRORS = 16
+
+
+class Opener:
+    """Decodes payloads, and keeps why some did not decode.
+
+    Args:
+        decode: Gives the payload.
+
+    Attributes:
+        num_undecodable: Messages for which it raised an exception.
+        errors: The last 16 of those, the oldest first.
+    """
+
+    def __init__(self, decode: Callable[[Data], Any]) -> None:
+        self.num_undecodable = 0
+        self.errors: deque[Exception] = deque(maxlen=MAX_ERRORS)
+        self._decode = decode
+
+    def open(self, taken: Taken) -> Message | None:
+        """Make a message; None of one that does not decode."""
+        link, _, data, nbytes = taken
+        try:
+            payload = self._decode(data)
+        except Exception as error:
+            self.num_undecodable += 1
+            self.errors.append(_without_frames(error))
+            return None
+        return Message(
+            payload,
+            data.msg_id,
+            data.timestamp,
+            make_descriptor("", nbytes) if data.is_large else None,
+            link.origin.producer_id,
+            data.num_deliveries,
+        )
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Let go of what the frames of an error hold, which may be shared memory."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error

@@ -1,0 +1,62 @@
+"""Messages that have come and wait to be taken, each producer's in its turn."""
+
+from collections import deque
+
+from busduct.fmq._consumer._producer_link import ProducerLink, Taken
+from busduct.fmq._wire import Data
+
+__all__ = ["Shelf"]
+
+
+class Shelf:
+    """What connections brought.
+
+    Attributes:
+        num_held: Messages.
+        held_nbytes: Of those.
+    """
+
+    def __init__(self) -> None:
+        self.num_held = 0
+        self.held_nbytes = 0
+        self._ready: deque[ProducerLink] = deque()
+
+    def exceeds(self, num_messages: int, nbytes: int) -> bool:
+        """Whether more is held than so many messages, or bytes of them."""
+        return self.num_held > num_messages or self.held_nbytes > nbytes
+
+    def put(self, link: ProducerLink, data: Data, nbytes: int) -> None:
+        """Hold a message."""
+        if not link.held:
+            self._ready.append(link)
+        link.receive(data, nbytes)
+        self.num_held += 1
+        self.held_nbytes += nbytes
+
+    def take(self) -> Taken | None:
+        """Take the next message; each connection that has some gets its turn."""
+        ready = self._ready
+        if not ready:
+            return None
+        link = ready[0]
+        number = link.num_taken
+        data, nbytes = link.take()
+        self.num_held -= 1
+        self.held_nbytes -= nbytes
+        if not link.held:
+            ready.popleft()
+        elif len(ready) > 1:
+            ready.rotate(-1)
+        return link, number, data, nbytes
+
+    def drop(self, link: ProducerLink) -> None:
+        """Drop what a connection brought and was not taken."""
+        if link.held:
+            self._ready.remove(link)
+            self.num_held -= len(link.held)
+            self.held_nbytes -= link.held_nbytes
+            link.drop_held()
+
+    def links(self) -> list[ProducerLink]:
+        """Return the connections that have something here."""
+        return list(self._ready)
