@@ -1,14 +1,14 @@
 """A message of a queue or topic, as its receiver gets it."""
 
 import time
-from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from busduct.errors import LocalProtocolError
+from busduct.fmq._descriptor import Descriptor
 
-__all__ = ["Message", "make_descriptor"]
+__all__ = ["Message"]
 
 
 class _Receipt(Protocol):
@@ -41,7 +41,7 @@ class Message(msgspec.Struct, eq=False):
     payload: Any = None
     msg_id: int | None = None
     timestamp: float = msgspec.field(default_factory=time.time)
-    descriptor: Any = None
+    descriptor: Descriptor | None = None
     producer_id: str | None = None
     num_deliveries: int = 1
     _receipt: _Receipt | None = None
@@ -78,10 +78,8 @@ class Message(msgspec.Struct, eq=False):
         Raises:
             TypeError: The payload is nothing that msgpack knows.
         """
-        found = self.descriptor
-        descriptor = None if found is None else (found.shm_name, found.size)
         return _encoder.encode(
-            _Serialized(self.payload, self.msg_id, self.timestamp, descriptor)
+            _Serialized(self.payload, self.msg_id, self.timestamp, self.descriptor)
         )
 
     @staticmethod
@@ -92,10 +90,7 @@ class Message(msgspec.Struct, eq=False):
             msgspec.DecodeError: It is something else.
         """
         read = _decoder.decode(data)
-        descriptor = (
-            None if read.descriptor is None else make_descriptor(*read.descriptor)
-        )
-        return Message(read.payload, read.msg_id, read.timestamp, descriptor)
+        return Message(read.payload, read.msg_id, read.timestamp, read.descriptor)
 
     def _acknowledge(self) -> None:
         """Say that it is done with, whatever the mode. From any thread."""
@@ -119,17 +114,11 @@ class Message(msgspec.Struct, eq=False):
         )
 
 
-def make_descriptor(shm_name: str, size: int) -> Any:
-    """Return a descriptor that names a segment, or "" for none."""
-    # TODO(#7): import it at the top.
-    return import_module("busduct.fmq._descriptor").Descriptor(shm_name, size)
-
-
 class _Serialized(msgspec.Struct, frozen=True, array_like=True):
     payload: Any
     msg_id: int | None
     timestamp: float
-    descriptor: tuple[str, int] | None
+    descriptor: Descriptor | None
 
 
 _encoder = msgspec.msgpack.Encoder()

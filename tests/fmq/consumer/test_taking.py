@@ -10,6 +10,7 @@ from tests.fmq.consuming import scene
 from tests.fmq.raw_producer import parts_of
 from tests.transport.waiting import eventually, settle
 
+from busduct.fmq._descriptor import Descriptor
 from busduct.fmq._wire import VERSION, Welcome
 
 
@@ -154,3 +155,13 @@ async def test_what_is_said_before_the_answer_is_taken(
         await producer.say([producer.hello()])
         await producer.say(parts_of(b"early", 0))
         assert (await here.consumer.get()).payload == b"early"
+
+
+async def test_a_large_message_says_so_by_a_descriptor_that_was_read(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir) as here:
+        producer = await here.producer()
+        await producer.put(b"x" * 1000, is_large=True)
+        message = await here.consumer.get()
+        assert message.descriptor == Descriptor("", 1000)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from busduct.fmq._consumer._producer_link import Taken
-from busduct.fmq._message import Message, make_descriptor
+from busduct.fmq._descriptor import Descriptor
+from busduct.fmq._message import Message
 from busduct.fmq._wire import Data
 
 __all__ = ["Opener"]
@@ -42,7 +43,7 @@ class Opener:
             payload,
             data.msg_id,
             data.timestamp,
-            make_descriptor("", nbytes) if data.is_large else None,
+            Descriptor("", nbytes) if data.is_large else None,
             link.origin.producer_id,
             data.num_deliveries,
         )
