@@ -11,7 +11,7 @@ from busduct.transport._records import Batch, fence_topic
 from busduct.transport._reordering import Gap, Item, Record, Reordering, Restart
 from busduct.transport._replay_ring import ReplayRing
 from busduct.transport._replay_server import plan_replay
-from busduct.transport._sync_messages import Begin, new_request
+from busduct.transport._sync_messages import ALL_RECORDS, Begin, new_request
 
 EPOCH = 7
 TOPICS = [b"a", b"b"]
@@ -184,6 +184,15 @@ def test_topics_of_a_prefix_taken_back_are_forgotten() -> None:
     assert (reordering.num_topics, reordering.num_held) == (1, 1)
     reordering.remove_prefix(b"a")
     assert (reordering.num_topics, reordering.num_held) == (0, 0)
+
+
+def test_whoever_wants_all_is_told_of_a_beginning_that_is_gone() -> None:
+    reordering = following(num_replayed=ALL_RECORDS)
+    assert reordering.live(batch(2, b"2")) == []
+    assert reordering.give_up() == [Gap(b"a", 0, 2), *records(b"2")]
+    # Without an answer so far, it does not wait for one again.
+    assert reordering.live(batch(3, b"3", topic=b"b")) == []
+    assert reordering.give_up() == [Gap(b"b", 0, 3), *records(b"3", topic=b"b")]
 
 
 @dataclass

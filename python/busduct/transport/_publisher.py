@@ -252,6 +252,30 @@ class MessagePublisher(AsyncScope, Generic[T]):
         wanted = PRESENCE_TOPIC if topic is None else check_topic(topic)
         await self._live.wait_subscribers(count, wanted)
 
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Flush, and wait until all subscribers have what is published.
+
+        Each one that is connected has been sent it by then, or as much as is held of
+        what it missed; closing loses nothing of it within `linger`. Cancelling is safe.
+
+        Args:
+            timeout: Seconds; None for no bound.
+
+        Returns:
+            Whether it was so in time.
+
+        Raises:
+            ClosedError: This side is closed.
+        """
+        self.flush()
+        self._server.start(self.loop)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._server.wait_in_step()
+        except TimeoutError:
+            return False
+        return True
+
     def statistics(self) -> PublisherStatistics:
         """Return the counters and what is held."""
         sockets = self._live.statistics()

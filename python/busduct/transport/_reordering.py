@@ -63,7 +63,8 @@ class Reordering:
     """The state of all topics of one subscriber.
 
     Args:
-        num_replayed: How many of the last records of a topic are wanted at first.
+        num_replayed: How many of the last records of a topic are wanted at first;
+            `ALL_RECORDS` for all that there ever were.
         max_held: Records held while those before them are missing.
         max_held_bytes: Bytes of those, 96 for each included.
         max_topics: Topics known at once.
@@ -211,7 +212,7 @@ class Reordering:
         for topic in self._topics.values():
             if topic.held:
                 if topic.next is None:
-                    topic.next = min(topic.held)
+                    topic.next = self._begins_at(min(topic.held))
                 self._advance(topic, max(topic.held) + 1, items)
         self._has_overflowed = False
         self._has_given_up = True
@@ -223,7 +224,11 @@ class Reordering:
         if known:
             return self._add(batch.topic, 0)
         waits = self._num_replayed > 0 and not self._has_given_up
-        return self._add(batch.topic, None if waits else batch.first)
+        return self._add(batch.topic, None if waits else self._begins_at(batch.first))
+
+    def _begins_at(self, first: int) -> int:
+        """Return where to begin, without an answer, if `first` is the first to come."""
+        return 0 if self._num_replayed == ALL_RECORDS else first
 
     def _add(self, name: bytes, start: int | None) -> _Topic:
         if len(self._topics) >= self._max_topics:

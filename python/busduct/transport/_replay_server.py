@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from busduct.errors import BusductError, ClosedError, RemoteProtocolError
-from busduct.transport._records import Fence, encode_fence
+from busduct.transport._records import PRESENCE_TOPIC, Fence, encode_fence
 from busduct.transport._replay_ring import ReplayRing
 from busduct.transport._sync_messages import (
     ALL_RECORDS,
@@ -20,11 +20,14 @@ from busduct.transport._sync_messages import (
 )
 
 if TYPE_CHECKING:
-    from busduct._core import Socket
+    from busduct._core import Monitor, Socket
 
 __all__ = ["ReplayServer", "plan_replay"]
 
 MAX_ANSWERS = 256
+# More than there are peers: those that are gone are forgotten then.
+MAX_ANSWERED = 8192
+MAX_MONITOR_EVENTS = 64
 ANSWER_RECORDS = 1024
 ANSWER_BYTES = 256 << 10
 # Within it a subscription must arrive that was made before it was asked about.
@@ -90,11 +93,38 @@ class ReplayServer:
         self._flush = flush
         self._max_request_bytes = max_request_bytes
         self._answers: dict[bytes, asyncio.Task[None]] = {}
+        # Of each peer: what had been dropped when its last answer was planned.
+        self._answered: dict[bytes, int] = {}
+        self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to serve."""
-        self._task = loop.create_task(self._serve(), name="busduct-replay-server")
+        """Begin to serve, or go on if somebody has cancelled it."""
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._serve(), name="busduct-replay-server")
+
+    async def wait_in_step(self) -> None:
+        """Wait until all subscribers have what is published, or what is held of it.
+
+        That is, each has been answered since it came, and since anything was dropped.
+        Cancelling is safe.
+
+        Raises:
+            ClosedError: It is closed.
+        """
+        if self._is_in_step():
+            return
+        monitor = self._live.monitor(MAX_MONITOR_EVENTS)
+        watching = asyncio.create_task(
+            self._watch(monitor), name="busduct-replay-links"
+        )
+        try:
+            while not self._is_in_step():
+                self._progress.clear()
+                await self._progress.wait()
+        finally:
+            monitor.close()
+            await watching
 
     def close(self) -> None:
         """Stop serving; the loop ends the tasks. Idempotent."""
@@ -105,6 +135,22 @@ class ReplayServer:
     async def wait_closed(self) -> None:
         """Wait until the tasks have ended."""
         await asyncio.gather(*self._tasks(), return_exceptions=True)
+
+    def _is_in_step(self) -> bool:
+        self._forget_lost()
+        num_dropped = self._live.statistics().num_dropped
+        num_in_step = sum(mark == num_dropped for mark in self._answered.values())
+        return self._live.num_subscribers(PRESENCE_TOPIC) <= num_in_step
+
+    def _forget_lost(self) -> None:
+        peers = {peer.routing_id for peer in self._router.peers()}
+        for peer in self._answered.keys() - peers:
+            del self._answered[peer]
+
+    async def _watch(self, monitor: "Monitor") -> None:
+        # Whoever goes is waited for no more.
+        async for _ in monitor:
+            self._progress.set()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         tasks = list(self._answers.values())
@@ -152,12 +198,20 @@ class ReplayServer:
         self._flush()
         fence = Fence(request.fence, self._epoch, request.number)
         self._live.send_multipart_nowait(encode_fence(fence))
+        num_dropped = self._live.statistics().num_dropped
         plan = list(plan_replay(self._ring, request))
         number, begin = request.number, Begin(self._epoch, plan)
         await self._router.send_multipart([peer, *encode_begin(number, begin)])
         for topic, start, head in plan:
             await self._replay(peer, number, topic, start, head)
         await self._router.send_multipart([peer, *encode_end(number)])
+        self._note_answered(peer, num_dropped)
+
+    def _note_answered(self, peer: bytes, num_dropped: int) -> None:
+        self._answered[peer] = num_dropped
+        self._progress.set()
+        if len(self._answered) > MAX_ANSWERED:
+            self._forget_lost()
 
     async def _replay(
         self, peer: bytes, number: int, topic: bytes, start: int, head: int
