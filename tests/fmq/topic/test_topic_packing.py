@@ -85,7 +85,7 @@ def test_packing_of_another_size_is_refused(nbytes: int) -> None:
 
 def test_greeting_is_no_message() -> None:
     with pytest.raises(RemoteProtocolError, match="Hello where"):
-        unpack(encode_control(Hello(1, "load", b"")))
+        unpack(encode_control(Hello(1, "load", bytes(16))))
 
 
 @given(st.binary(max_size=300))

@@ -134,29 +134,28 @@ class LocalTopic:
             errors += subscription.recent_errors()
         return errors
 
-    def abandon(self) -> None:
-        """Subscribe to nothing, and send what was published, within linger.
-
-        Sending goes on in the background, as long as the loop does. Idempotent.
-        """
-        self.is_closed = True
-        if self._publishing is not None:
-            self._publishing.close()
-        for subscription in self._subscriptions:
-            subscription.close()
-
     def settle(self) -> None:
-        """Let go of what is left, when the context is closed."""
-        self.abandon()
+        """Let go of what is left, when the context is closed. Idempotent."""
+        self._end_subscriptions()
+        if self._publishing is not None:
+            self._publishing.abandon()
 
     async def close(self) -> None:
-        """Abandon it, and wait until its tasks and the callback have ended."""
-        self.abandon()
+        """Give subscribers what they are to have, within linger. Idempotent.
+
+        Waits for the callback, too.
+        """
+        self._end_subscriptions()
+        if self._publishing is not None:
+            await self._publishing.close()
         await self.stop_sub()
         for subscription in self._subscriptions:
             await subscription.aclose()
-        if self._publishing is not None:
-            await self._publishing.wait_closed()
+
+    def _end_subscriptions(self) -> None:
+        self.is_closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
 
     def _publish(self) -> Publishing:
         if self.is_closed:

@@ -1,11 +1,12 @@
 """Publish under keys, and be found by those who follow the topic."""
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
 from busduct.codec import MessageCodec
-from busduct.errors import AddressInUseError
+from busduct.errors import AddressInUseError, ClosedError
 from busduct.fmq._directory import Registration
 from busduct.fmq._topic._hub import TopicHub
 from busduct.fmq._topic._options import TopicOptions
@@ -49,6 +50,7 @@ class Publishing:
     def __init__(self, hub: TopicHub, name: str, options: TopicOptions) -> None:
         publisher_id = new_publisher_id()
         self.producer_id = publisher_id.hex()
+        self._linger = options.linger
         self._num_in_turn = self._nbytes_in_turn = 0
         self._publisher = _bind(hub, name, options)
         try:
@@ -105,13 +107,19 @@ class Publishing:
         """Return what subscribers and the directory did wrong, the last 16 of each."""
         return [*self._registration.recent_errors(), *self._publisher.recent_errors()]
 
-    def close(self) -> None:
-        """Send what is accepted, within linger, and be listed no more. Idempotent."""
+    def abandon(self) -> None:
+        """Close at once; what is accepted is sent in the background. Idempotent."""
         self._publisher.close()
         self._registration.close()
 
-    async def wait_closed(self) -> None:
-        """Wait until its tasks have ended."""
+    async def close(self) -> None:
+        """Give subscribers what they are to have, within linger. Idempotent.
+
+        Cancelled, it can be called again.
+        """
+        self._registration.close()
+        with suppress(ClosedError):
+            await self._publisher.drain(self._linger)
         await self._publisher.aclose()
 
 

@@ -41,6 +41,8 @@ class Source:
         reordering: As it was given.
         is_listed: Whether the directory says that it is there.
         is_in_turn: Whether messages are being taken of it.
+        parting: Ends it, if it is gone and nothing more comes.
+        num_taken: What was taken of it, gaps included.
 
     Raises:
         ClosedError: The context is closed.
@@ -64,6 +66,8 @@ class Source:
         self.reordering = reordering
         self.is_listed = True
         self.is_in_turn = False
+        self.parting: asyncio.TimerHandle | None = None
+        self.num_taken = 0
         hwm_messages, hwm_bytes = options.hwm_messages, options.hwm_bytes
         max_message_bytes = options.max_message_bytes + PACKING_BYTES
         replay_address = replay_address_of(endpoint)
@@ -128,6 +132,7 @@ class Source:
 
     def take(self) -> Item | None:
         """Take what comes next; None if nothing is there."""
+        self.num_taken += 1
         return self._inbox.take()
 
     def give_up(self) -> None:

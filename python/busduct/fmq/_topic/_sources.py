@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Sources"]
 
 MAX_LOST_KEPT = 64
+# NB: what was sent before a connection ended may be parsed when it counts no more.
+GRACE_SECONDS = 0.25
 
 
 class Sources:
@@ -95,11 +97,13 @@ class Sources:
         while self._turns:
             source = self._turns.popleft()
             item = source.take()
-            if item is not None:
+            source.is_in_turn = source.num_queued > 0
+            if source.is_in_turn:
                 self._turns.append(source)
+            else:
+                self._settle(source)
+            if item is not None:
                 return source, item
-            source.is_in_turn = False
-            self._settle(source)
         self.filled.clear()
         return None
 
@@ -155,17 +159,28 @@ class Sources:
             self._loop.call_soon(self._settle, source)
 
     def _settle(self, source: Source) -> None:
-        """Let go of a publisher that is gone and has nothing more."""
+        """Let go of a publisher that is gone, when it has nothing more."""
         if self._sources.get(source.publisher_id) is not source:
             return
         if source.is_closed:
             self._remove(source)
-        elif source.is_gone and source.is_exhausted:
-            if source.num_held:
-                # Nobody is there to be asked for what is missing before it.
-                source.give_up()
-            else:
-                self._remove(source)
+        elif source.is_gone and source.parting is None:
+            source.parting = self._loop.call_later(
+                GRACE_SECONDS, self._part, source, source.num_taken
+            )
+
+    def _part(self, source: Source, num_taken: int) -> None:
+        source.parting = None
+        if not source.is_gone or not source.is_exhausted:
+            # It is settled again when it is lost, or when what came has been taken.
+            return
+        if source.num_taken != num_taken:
+            self._settle(source)
+        elif source.num_held:
+            # Nobody is there to be asked for what is missing before it.
+            source.give_up()
+        else:
+            self._remove(source)
 
     def _remove(self, source: Source) -> None:
         del self._sources[source.publisher_id]
@@ -176,6 +191,8 @@ class Sources:
         self._lost[source.publisher_id] = source.reordering
         if len(self._lost) > MAX_LOST_KEPT:
             del self._lost[next(iter(self._lost))]
+        if source.parting is not None:
+            source.parting.cancel()
         source.close()
         task = self._loop.create_task(source.wait_closed(), name="busduct-topic-close")
         self._closing.add(task)
