@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
+import mmap
 import uuid
+from array import array
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,7 @@ from tests.tensors.arrays import array_of, arrays
 from busduct.errors import ClosedError, FrameTooLargeError
 from busduct.fmq._payload import PayloadDecoder
 from busduct.fmq._wire import Encoding
+from busduct.tensors import Tensor
 
 BIG = bytes(range(256)) * 512
 SCALARS = st.one_of(
@@ -108,10 +111,10 @@ def test_buffer_may_change_once_it_was_given(nbytes: int) -> None:
 
 
 def test_buffer_of_any_layout_arrives_as_its_bytes() -> None:
-    elements = np.arange(40_000, dtype="int16").reshape(200, 200)
-    for array in (elements, elements[::2, ::-3]):
-        assert through(memoryview(array)) == array.tobytes()
-        assert through({"x": memoryview(array)}) == {"x": array.tobytes()}
+    elements = np.arange(160_000, dtype="int32").reshape(400, 400)
+    for one in (elements, elements[::2, ::-3], elements[:9, ::2]):
+        assert through(memoryview(one)) == one.tobytes()
+        assert through({"x": memoryview(one)}) == {"x": one.tobytes()}
 
 
 @pytest.mark.parametrize("nbytes", [10, 100_000])
@@ -186,11 +189,19 @@ def test_large_bytes_are_found_behind_much_else() -> None:
     assert through(payload)["payload"] == BIG
 
 
+def test_long_lists_of_numbers_are_not_looked_through() -> None:
+    payload: Any = [[0] * 17 + [BIG], BIG]
+    assert encoded(payload).parts == (BIG,)
+    assert through(payload) == payload
+    assert encoded(payload[0]).parts == ()
+
+
 def test_more_large_values_than_parts_travel_in_the_msgpack() -> None:
-    payload = [BIG[:65536]] * 200 + [np.full(100, index) for index in range(900)]
-    sent = encoded(payload)
-    assert len(sent.parts) == 1000
-    assert comparable(PayloadDecoder()(received(sent))) == comparable(payload)
+    arrays = [np.full(100, index) for index in range(900)]
+    for payload in ([BIG[:65536]] * 200 + arrays, [BIG[:65536]] * 1010):
+        sent = encoded(payload)
+        assert len(sent.parts) == 1000
+        assert comparable(PayloadDecoder()(received(sent))) == comparable(payload)
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
@@ -198,14 +209,14 @@ def test_more_large_values_than_parts_travel_in_the_msgpack() -> None:
 def test_arrays_are_read_only_views_or_copies_of_their_own(
     backend: ModuleType, name: str, length: int
 ) -> None:
-    array = array_of(name, (length,))
+    elements = array_of(name, (length,))
     with lender(backend) as loan:
-        for payload in (array, {"x": [array]}):
+        for payload in (elements, {"x": [elements]}):
             data = received(encoded(payload, loan=loan))
             for copy in (False, True):
                 got = PayloadDecoder(copy=copy)(data)
                 got = got if isinstance(got, np.ndarray) else got["x"][0]
-                assert comparable(got) == comparable(array)
+                assert comparable(got) == comparable(elements)
                 assert got.flags.writeable is copy
                 if copy:
                     got[...] = 0
@@ -284,6 +295,38 @@ def test_loan_that_is_twice_in_a_payload_arrives_twice() -> None:
     lent = lend(20_000)
     sent = encoded([lent, lent])
     assert PayloadDecoder()(received(sent)) == [bytes(20_000)] * 2
+
+
+def test_tensor_that_was_received_is_sent_on_without_a_copy() -> None:
+    lease = received(encoded(np.arange(4096))).parts[0]
+    sent = encoded({"x": Tensor(lease, "int64")}, loan=pytest.fail)
+    assert sent.parts[0] is lease
+    assert PayloadDecoder()(received(sent))["x"].numpy().tolist() == [*range(4096)]
+
+
+def test_tensor_over_a_loan_is_sent_without_a_copy(backend: ModuleType) -> None:
+    with lender(backend) as loan:
+        tensor = Tensor.lend(loan, "int64", (64, 64))
+        values = tensor.numpy()
+        values[...] = np.arange(4096).reshape(64, 64)
+        with pytest.raises(BufferError):
+            encoded([tensor], loan=pytest.fail)
+        del values
+        sent = encoded([tensor], loan=pytest.fail)
+        assert tensor.storage.released
+        (got,) = PayloadDecoder()(received(sent))
+        assert got.numpy().ravel().tolist() == [*range(4096)]
+        del got
+
+
+@pytest.mark.parametrize("size", [3, 30_000])
+def test_any_other_buffer_arrives_as_its_bytes(size: int) -> None:
+    payload = array("h", [7]) * size
+    assert through(payload) == payload.tobytes()
+    assert through({"x": payload}) == {"x": payload.tobytes()}
+    with mmap.mmap(-1, size) as memory:
+        memory[:] = bytes([9]) * size
+        assert through(memory) == through({"x": memory})["x"] == bytes([9]) * size
 
 
 def test_lease_that_was_released_is_told(backend: ModuleType) -> None:

@@ -1,6 +1,7 @@
 """FMQ: queues and topics between the processes of an inference service."""
 
 from busduct.fmq._config import Config, Endpoint, EndpointType, Role, SocketOptions
+from busduct.fmq._descriptor import Descriptor
 from busduct.fmq._endpoint_manager import EndpointManager
 from busduct.fmq._message import Message
 from busduct.fmq._options import AckMode, OnFull, QueueOptions
@@ -12,6 +13,7 @@ __all__ = [
     "FMQ",
     "AckMode",
     "Config",
+    "Descriptor",
     "Endpoint",
     "EndpointManager",
     "EndpointType",
