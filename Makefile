@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-rust test-loom test-python test-kills sanitize sanitize-rust sanitize-python check bench bench-shm bench-pool fuzz clean
+.PHONY: help build run test test-rust test-loom test-python test-kills sanitize sanitize-rust sanitize-python check bench bench-shm bench-pool bench-fmq fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -87,6 +87,7 @@ bench: build ## measure beside pyzmq and others; prints the tables of README
 	$(BIN)/python benches/python/bench_memory.py
 	$(BIN)/python benches/python/bench_pool.py
 	$(BIN)/python benches/python/bench_endpoint_client.py
+	$(BIN)/python benches/python/bench_fmq.py
 	cargo bench --quiet
 
 bench-shm: build ## measure shared memory beside its peers; prints its targets
@@ -99,6 +100,9 @@ bench-shm: build ## measure shared memory beside its peers; prints its targets
 bench-pool: build ## measure the worker pool and the client of endpoints; see docs/performance.md
 	$(BIN)/python benches/python/bench_pool.py
 	$(BIN)/python benches/python/bench_endpoint_client.py
+
+bench-fmq: build ## measure queues beside FastDeploy's protocol and zmq.asyncio; prints targets
+	$(BIN)/python benches/python/bench_fmq.py
 
 fuzz: ## fuzz for a minute a target, from the corpus; needs cargo-fuzz
 	cd rust/fuzz/corpus && for corpus in *.hex; do $(PYTHON) ../../../tools/fuzz_corpus.py unpack $$corpus $${corpus%.hex} || exit 1; done

@@ -41,6 +41,8 @@ def targets(runner: ModuleType) -> ModuleType:
         ("bench_broadcast.py", "--readers", "2", "--sizes", "1024"),
         ("bench_idle.py", *OURS, "--pairs", "2"),
         ("bench_http_client.py", "--connections", "8"),
+        ("bench_fmq.py", "--works", "burst", "paced", "--sizes", "4096", "1048576"),
+        ("bench_fmq.py", "--works", "many"),
     ],
     ids=" ".join,
 )
