@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Self
 
-_NUM_WORDS = 8
+_NUM_WORDS = 16
 MAX_MESSAGES = 1 << 18
 
 
@@ -24,6 +24,12 @@ class Word(IntEnum):
     TORN = 4
     DISORDERED = 5
     LEASED = 6
+    # Written by whoever started the process: it is to do no more than it has begun.
+    STOP = 7
+    # All that was begun is done.
+    DONE = 8
+    # It is with this one that others register.
+    SERVING = 9
 
 
 class Ledger:
@@ -43,6 +49,11 @@ class Ledger:
     def note_received(self, number: int) -> None:
         """Count one message."""
         self._map[8 * _NUM_WORDS + number] += 1
+        self[Word.RECEIVED] += 1
+
+    def note_delivery(self, number: int, num_deliveries: int) -> None:
+        """Count one message, apart from those that say that they may come again."""
+        self._map[8 * _NUM_WORDS + number] += 1 if num_deliveries == 1 else 16
         self[Word.RECEIVED] += 1
 
     def times_received(self, num_messages: int) -> bytes:

@@ -255,6 +255,8 @@ class Link:
             self._ledger.remove(self.share)
         self._socket.close(linger=0)
         self._on_end(self._fault)
+        # What came back may go to others at once.
+        self._on_change()
 
     def _stop(self) -> None:
         self._is_ended = True
