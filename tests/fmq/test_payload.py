@@ -169,6 +169,21 @@ def test_large_bytes_of_a_field_are_parts(make: Any) -> None:
     assert type(PayloadDecoder(list[type(make(b""))])(received(sent))[0].image) is bytes
 
 
+def test_type_that_says_less_than_it_holds_is_sent_all_the_same() -> None:
+    class Loose(msgspec.Struct):
+        name: str
+        items: list[int] = []
+
+    class Unknown(msgspec.Struct):
+        item: "NoSuchType"  # type: ignore[name-defined]  # noqa: F821
+
+    for item in (BIG, np.arange(3), np.arange(9000), lend(20_000).freeze()):
+        got = through([Loose("x", [1, item]), Loose(item)])
+        assert comparable(got[0]["items"][1]) == comparable(through(item))
+        assert comparable(got[1]["name"]) == comparable(through(item))
+        assert comparable(through(Unknown(item))["item"]) == comparable(through(item))
+
+
 def test_what_is_put_is_not_changed() -> None:
     inner = {"x": BIG}
     request, step = Request("", BIG, np.zeros(1)), Step(BIG)

@@ -1,11 +1,13 @@
 """Turn what users put into a queue into bytes and parts."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, inspect
 
+from busduct._message_types import nodes_of
 from busduct.errors import FrameTooLargeError
 from busduct.fmq._payload._errors import payload_error
 from busduct.fmq._payload._lent import is_lent
@@ -30,6 +32,16 @@ _BYTES, _BUFFER, _OBJECT = Encoding.BYTES, Encoding.BUFFER, Encoding.OBJECT
 # How many containers are looked at before a payload is taken for plain msgpack.
 _NUM_LOOKED_AT = 32
 _CONTAINERS = (dict, list, tuple, Struct)
+# What may be large, or be an array.
+_NOT_PLAIN = (
+    inspect.AnyType,
+    inspect.BytesType,
+    inspect.ByteArrayType,
+    inspect.CustomType,
+    inspect.ExtType,
+    inspect.MemoryViewType,
+    inspect.RawType,
+)
 _UNENCODABLE = (
     UnencodableError,
     TypeError,
@@ -130,7 +142,7 @@ def _look(value: Any, num_left: int) -> int:
     Returns:
         How many containers are still to be looked at; -1 if it was found.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is dict:
         items = value.values()
     elif kind is list or kind is tuple:
@@ -138,11 +150,13 @@ def _look(value: Any, num_left: int) -> int:
     elif kind is bytes or kind in SCALARS:
         is_small = kind is not bytes or len(value) < LARGE_BYTES
         return num_left if is_small else -1
+    elif _is_plain_type(kind):
+        return num_left
     else:
         fields = fields_of(value)
         if fields is None:
             return -1
-        items = [item for _, item in fields]
+        items = fields.values()
     for item in items:
         if type(item) in SCALARS:
             continue
@@ -152,6 +166,19 @@ def _look(value: Any, num_left: int) -> int:
         if num_left < 0:
             break
     return num_left
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_type(kind: Any) -> bool:
+    """Tell whether all that a class may hold, as it says, belongs into msgpack.
+
+    One that holds something else is still sent, if not in the cheapest way.
+    """
+    try:
+        return not any(isinstance(node, _NOT_PLAIN) for node in nodes_of(kind))
+    except (TypeError, NameError):
+        # It is no type that msgspec knows, or names one that cannot be found.
+        return False
 
 
 def _is_buffer(data: Any) -> bool:

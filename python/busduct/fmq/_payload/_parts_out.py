@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict, force_setattr
 
 from busduct.errors import FrameTooLargeError
 from busduct.fmq._payload._extensions import encode_array, encode_bytes
@@ -112,14 +113,13 @@ class PartsWriter:
         if kind is list or kind is tuple:
             if is_long_and_flat(value):
                 return value
-            placed = self._place_each(value, enumerate(value), list, list.__setitem__)
-            return placed if kind is list or placed is value else tuple(placed)
+            return self._place_each(value, enumerate(value), list, list.__setitem__)
         fields = fields_of(value)
         if fields is None:
             return value
         is_struct = isinstance(value, Struct)
-        assign = msgspec.structs.force_setattr if is_struct else object.__setattr__
-        return self._place_each(value, fields, copy, assign)
+        assign = force_setattr if is_struct else object.__setattr__
+        return self._place_each(value, fields.items(), copy, assign)
 
     def _place_each(
         self, value: Any, items: Any, duplicate: Callable[[Any], Any], assign: Any
@@ -240,14 +240,14 @@ def frozen_copy(value: Any, loan: "Callable[[int], Loan]") -> "bytes | Lease":
     return part
 
 
-def fields_of(value: Any) -> list[tuple[str, Any]] | None:
+def fields_of(value: Any) -> dict[str, Any] | None:
     """Return what a Struct or a dataclass holds; None of anything else."""
     if isinstance(value, Struct):
-        return [(name, getattr(value, name)) for name in value.__struct_fields__]
+        return asdict(value)
     if not dataclasses.is_dataclass(value):
         return None
     names = [field.name for field in dataclasses.fields(value)]
-    return [(name, getattr(value, name)) for name in names if hasattr(value, name)]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def is_long_and_flat(value: Sequence[Any]) -> bool:
