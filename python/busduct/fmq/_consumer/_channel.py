@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from busduct._backend import load_backend
@@ -24,6 +26,7 @@ MAX_RECEIVED = 256
 # What is taken in at the end, for those who sent it and are gone.
 MAX_LAST = 65536
 MAX_EVENTS = 1024
+MAX_ERRORS = 16
 # Each message of an exchange told by itself would wake its producer twice as often.
 TELL_SECONDS = 0.001
 # Until a producer that does not read is told again; acknowledgements add up meanwhile.
@@ -69,6 +72,7 @@ class Channel:
         self._is_retrying = False
         self._is_held_up = False
         self._has_logged = False
+        self._refusals: deque[BusductError] = deque(maxlen=MAX_ERRORS)
         self._router = _open(context, options)
         self._watch = Watch(self._router, self._on_readable)
         try:
@@ -185,8 +189,11 @@ class Channel:
                     self._intake.end(routing_id)
 
     def errors(self) -> list[BusductError]:
-        """Return what peers did wrong below the level of queues, the last 16."""
-        return self._router.recent_errors()
+        """Return what peers did wrong, to the socket and to the queue, 16 of each."""
+        errors: list[BusductError] = []
+        with suppress(ClosedError):
+            errors += self._router.recent_errors()
+        return errors + list(self._refusals)
 
     def close(self) -> None:
         """Tell what is done, and end; who waits gets `ClosedError`. Idempotent."""
@@ -264,6 +271,7 @@ class Channel:
             level = logging.DEBUG if self._has_logged else logging.WARNING
             self._has_logged = True
             _log.log(level, "queue %s refuses a producer: %s", self._intake.name, error)
+            self._refusals.append(error)
         self._intake.refusals.clear()
 
     def _retry_later(self) -> None:

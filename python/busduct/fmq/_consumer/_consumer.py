@@ -192,10 +192,7 @@ class Consumer:
 
         The last 16 of each, oldest first.
         """
-        errors: list[Exception] = []
-        with suppress(ClosedError):
-            errors += self._channel.errors()
-        return errors + list(self._opener.errors)
+        return [*self._channel.errors(), *self._opener.errors]
 
     def undelivered(self) -> list[Message]:
         """Take, once it or its context is closed, what nobody will deliver.

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from busduct.errors import FrameTooLargeError, RemoteProtocolError
+from busduct.errors import RemoteProtocolError
+from busduct.fmq._consumer._frames import without_frames
 from busduct.fmq._consumer._greeting import Greeter
 from busduct.fmq._consumer._origins import Origins
 from busduct.fmq._consumer._producer_link import Origin, ProducerLink, Taken
@@ -242,15 +243,13 @@ class Intake:
         nbytes = len(data.body)
         for part in data.parts:
             nbytes += len(part)
-        if nbytes > self._options.max_message_bytes:
-            raise FrameTooLargeError(nbytes, self._options.max_message_bytes)
         if data.num_skipped or data.num_deliveries > 1:
             self.origins.note(link, data)
         self.shelf.put(link, data, nbytes)
 
     def _refuse(self, routing_id: bytes, error: RemoteProtocolError) -> None:
         self.num_malformed += 1
-        self.refusals.append(error)
+        self.refusals.append(without_frames(error))
         link = self._links.get(routing_id)
         if link is None:
             link = self._links[routing_id] = ProducerLink(routing_id, _NOBODY)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from busduct.fmq._consumer._frames import without_frames
 from busduct.fmq._consumer._producer_link import Taken
 from busduct.fmq._descriptor import Descriptor
 from busduct.fmq._message import Message
@@ -37,7 +38,7 @@ class Opener:
             payload = self._decode(data)
         except Exception as error:
             self.num_undecodable += 1
-            self.errors.append(_without_frames(error))
+            self.errors.append(without_frames(error))
             return None
         return Message(
             payload,
@@ -47,14 +48,3 @@ class Opener:
             link.origin.producer_id,
             data.num_deliveries,
         )
-
-
-def _without_frames(error: Exception) -> Exception:
-    """Let go of what the frames of an error hold, which may be shared memory."""
-    found: BaseException | None = error
-    seen: set[int] = set()
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        found.__traceback__ = None
-        found = found.__cause__ or found.__context__
-    return error
