@@ -251,6 +251,18 @@ def test_other_content_is_refused(
         descriptor.read_and_unlink()
 
 
+@pytest.mark.parametrize("offset", [0, 6, 7, 16, 23])
+def test_other_header_is_refused(made: tuple[Descriptor, Path], offset: int) -> None:
+    descriptor, path = made
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SegmentError) as raised:
+        descriptor.read_and_unlink()
+    assert not isinstance(raised.value, StaleDescriptorError)
+    assert path.exists()
+
+
 @pytest.mark.parametrize("nbytes", [0, HEADER_BYTES - 1, HEADER_BYTES, 1000])
 def test_what_was_cut_or_grew_is_refused(
     made: tuple[Descriptor, Path], nbytes: int

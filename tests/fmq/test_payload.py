@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.fmq.payloads import comparable, encoded, lend, lender, received, through
 from tests.tensors.arrays import array_of, arrays
 
-from busduct.errors import ClosedError, FrameTooLargeError
+from busduct.errors import ClosedError, FrameTooLargeError, PayloadError
 from busduct.fmq._payload import PayloadDecoder
 from busduct.fmq._wire import Encoding
 from busduct.tensors import Tensor
@@ -99,6 +99,13 @@ def test_buffers_arrive_as_read_only_views(
         assert type(copied) is bytearray
         assert copied == content
         del view
+
+
+def test_objects_at_the_threshold_are_large() -> None:
+    for payload in ({"x": BIG}, {"x": "x" * 1000}, np.zeros(9000), "x" * 1000):
+        nbytes = encoded(payload).nbytes
+        assert encoded(payload, threshold=nbytes).is_large
+        assert not encoded(payload, threshold=nbytes + 1).is_large
 
 
 @pytest.mark.parametrize("nbytes", [100, 100_000])
@@ -279,6 +286,12 @@ def test_enc_hook_takes_what_is_left() -> None:
     assert got["far"][-1] == [[0.0, 3.0]]
 
 
+def test_what_enc_hook_makes_may_be_large() -> None:
+    sent = encoded({"z": 1j}, enc_hook=lambda _value: {"image": BIG})
+    assert sent.parts[0] is BIG
+    assert PayloadDecoder()(received(sent)) == {"z": {"image": BIG}}
+
+
 @pytest.mark.parametrize(
     "payload",
     [bytes(101), bytearray(101), "x" * 101, {"x": bytes(101)}, np.zeros(101, "u1")],
@@ -296,6 +309,15 @@ def test_what_is_over_the_limit_is_refused(payload: Any) -> None:
 def test_no_memory_is_lent_for_what_is_over_the_limit(payload: Any) -> None:
     with pytest.raises(FrameTooLargeError):
         encoded(payload, max_bytes=1 << 19, loan=pytest.fail)
+
+
+def test_bytes_beyond_what_msgpack_can_say_are_refused() -> None:
+    with mmap.mmap(-1, 2**32 + 1) as memory, memoryview(memory) as view:
+        for payload in (view, memory, {"x": view}, {"x": memory}):
+            with pytest.raises(FrameTooLargeError):
+                encoded(payload, loan=pytest.fail)
+        with pytest.raises(PayloadError, match=r"longer than 2\*\*32 - 1"):
+            encoded([0] * 17 + [view])
 
 
 def test_the_limit_is_of_all_parts_together() -> None:

@@ -111,6 +111,8 @@ def test_what_enc_hook_does_not_take_is_told_with_what_it_says() -> None:
         msg = f"no {type(value).__name__} here"
         raise NotImplementedError(msg)
 
+    with pytest.raises(PayloadError, match="extension types are refused"):
+        encoded({"x": 1j}, enc_hook=lambda _value: msgspec.msgpack.Ext(1, b""))
     with pytest.raises(PayloadError, match="enc_hook: no object here") as raised:
         encoded({"x": object()}, enc_hook=hook)
     assert raised.value.path == 'payload["x"]'

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.fmq.payloads import comparable, encoded, received, through
+from tests.fmq.payloads import comparable, encoded, lend, received, through
 from tests.tensors.arrays import array_of, bits_of
 
 from busduct.errors import ConfigError, RemoteProtocolError
@@ -130,10 +130,32 @@ def test_array_and_tensor_arrive_as_what_the_type_says(name: str, length: int) -
 
 
 def test_large_bytes_are_views_where_the_type_says_so() -> None:
-    sent = encoded({"image": BIG})
+    sent = encoded({"image": bytearray(BIG)})
     got = PayloadDecoder(Viewing)(received(sent))
     assert got.image == BIG
     assert got.image.obj is sent.parts[0]
+
+
+def test_large_bytes_are_no_views_where_anything_may_be() -> None:
+    class Either(msgspec.Struct):
+        image: memoryview
+        other: Any
+
+    got = through({"image": BIG, "other": BIG}, Either)
+    assert type(got.image) is memoryview
+    assert type(got.other) is bytes
+
+
+def test_views_within_msgpack_do_not_hold_what_was_received() -> None:
+    sent = encoded({"image": b"small"})
+    lease = lend(len(sent.body))
+    memoryview(lease)[:] = sent.body
+    lease = lease.freeze()
+    for kind in (Viewing, Any):
+        got = PayloadDecoder(kind)(received(sent)._replace(body=lease))
+        image = got["image"] if isinstance(got, dict) else got.image
+        assert image == b"small"
+        assert type(image) is bytes or type(image.obj) is bytes
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ _UNENCODABLE = (
     OverflowError,
     UnicodeEncodeError,
     RecursionError,
+    # Longer than msgpack can say.
+    msgspec.EncodeError,
 )
 
 

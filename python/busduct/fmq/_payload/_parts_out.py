@@ -158,9 +158,9 @@ class PartsWriter:
         if _is_numpy_scalar(value):
             return value.item()
         if self._enc_hook is None:
-            return _as_buffer(value)
+            return self._place_bytes(_as_buffer(value))
         try:
-            return self._enc_hook(value)
+            return self.place(self._enc_hook(value))
         except (TypeError, NotImplementedError) as error:
             raise UnencodableError(value, f"enc_hook: {error}") from error
 
