@@ -1,5 +1,7 @@
 """Histograms of durations, against numpy."""
 
+from array import array
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,29 @@ def test_what_is_out_of_range_is_counted_at_its_end(given: int, counted: float) 
     found = histogram.distribution()
     assert found is not None
     assert found.p50 == found.max == counted
+
+
+def test_many_durations_are_counted_as_each_of_them_is() -> None:
+    values = [-5, 0, 99, 12_345, 12_345, 7_000_000, 10**20]
+    one, many = DurationHistogram(), DurationHistogram()
+    for value in values:
+        one.record(value)
+    many.record_many([])
+    assert many.distribution() is None
+    many.record_many(array("q", values[:4]))
+    many.record_many(values[4:])
+    assert many.distribution() == one.distribution()
+    assert len(many) == len(values)
+
+
+def test_bins_have_every_duration_between_their_bounds() -> None:
+    histogram = DurationHistogram()
+    histogram.record_many([1_050_000] * 3 + [9_000_000] * 2)
+    bins = histogram.bins(per_decade=10)
+    assert sum(count for _, _, count in bins) == 5
+    (low, high, count), *between, (last_low, last_high, last_count) = bins
+    assert (count, last_count) == (3, 2)
+    assert low <= 1.05 < high
+    assert last_low <= 9.0 < last_high
+    assert [count for _, _, count in between] == [0] * 8
+    assert DurationHistogram().bins() == []

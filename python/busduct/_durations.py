@@ -1,5 +1,9 @@
 """Durations, counted so that every percentile is known to three digits (no I/O)."""
 
+import math
+from collections import Counter
+from collections.abc import Sequence
+
 import msgspec
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
@@ -78,6 +82,21 @@ class DurationHistogram:
         if len(fresh) > _MAX_FRESH:
             self._fold()
 
+    def record_many(self, durations_ns: Sequence[int]) -> None:
+        """Count durations as `record` does, in a fraction of the time."""
+        if not len(durations_ns):
+            return
+        least, greatest = min(durations_ns), max(durations_ns)
+        if least < 0 or greatest > _GREATEST:
+            durations_ns = [min(max(each, 0), _GREATEST) for each in durations_ns]
+            least, greatest = max(least, 0), min(greatest, _GREATEST)
+        self._least_ns = min(self._least_ns, least)
+        self._greatest_ns = max(self._greatest_ns, greatest)
+        self._num_recorded += len(durations_ns)
+        self._total_ns += sum(durations_ns)
+        for duration_ns, count in Counter(durations_ns).items():
+            self._counts.record_value(duration_ns, count)
+
     def percentile_ms(self, percent: float) -> float | None:
         """Return the duration that `percent` of them do not exceed; None of none."""
         if not self._num_recorded:
@@ -111,6 +130,27 @@ class DurationHistogram:
             max=self._greatest_ns / _MILLISECOND,
             curve=self._curve(),
         )
+
+    def bins(self, per_decade: int = 20) -> list[tuple[float, float, int]]:
+        """Return how many durations lie between which: bounds in ms, and the count.
+
+        Args:
+            per_decade: So many bins have the same width on a logarithmic scale; those
+                between others are there even if they are empty.
+        """
+        self._fold()
+        counts: Counter[int] = Counter()
+        for step in self._counts.get_recorded_iterator():
+            value_ns = max(step.value_iterated_to, _LEAST)
+            number = math.floor(math.log10(value_ns / _MILLISECOND) * per_decade)
+            counts[number] += step.count_added_in_this_iter_step
+        if not counts:
+            return []
+        return [
+            (10 ** (number / per_decade), 10 ** ((number + 1) / per_decade), count)
+            for number in range(min(counts), max(counts) + 1)
+            for count in (counts[number],)
+        ]
 
     def _curve(self) -> list[tuple[float, float]]:
         """Return the cumulative distribution, in steps of about the same height."""

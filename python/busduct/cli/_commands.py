@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from busduct import __version__
+from busduct.cli._bench import bench_app
 from busduct.cli._echo import echo_server
 from busduct.cli._key import key_app
 from busduct.cli._load import load
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(bench_app, name="bench")
 app.add_typer(key_app, name="key")
 app.command()(echo_server)
 app.command()(load)
