@@ -5,6 +5,7 @@ from busduct.fmq._descriptor import Descriptor
 from busduct.fmq._endpoint_manager import EndpointManager
 from busduct.fmq._message import Message
 from busduct.fmq._options import AckMode, OnFull, QueueOptions
+from busduct.fmq.factory import FMQFactory
 from busduct.fmq.fmq import FMQ
 from busduct.fmq.queue import Queue
 from busduct.fmq.topic import Topic
@@ -17,6 +18,7 @@ __all__ = [
     "Endpoint",
     "EndpointManager",
     "EndpointType",
+    "FMQFactory",
     "Message",
     "OnFull",
     "Queue",
