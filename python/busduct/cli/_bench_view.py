@@ -125,7 +125,10 @@ def show_bench(report: "BenchReport", *, to_stderr: bool) -> None:
     for case in report.cases:
         console.print(f"{case.mode}, {_CARRIERS[case.carrier]}", style="bold")
         console.print(_members(case))
-    console.print("latency in milliseconds, from put to get", style="dim")
+    console.print(
+        "latency in milliseconds, from put to get; CPU of a process for each message",
+        style="dim",
+    )
     if report.interrupted:
         console.print("ended early: this is what was measured until then")
 
@@ -163,7 +166,7 @@ def _add_ratios(table: Table, report: "BenchReport", kernel: "CaseReport") -> No
 
 
 def _members(case: "CaseReport") -> Table:
-    table = _table("", "messages", "messages/s", "GB/s", *_LATENCIES)
+    table = _table("", "messages", "messages/s", "GB/s", "CPU us", *_LATENCIES)
     parts = (("producer", case.producers), ("consumer", case.consumers))
     for name, members in parts:
         for member in members:
@@ -176,6 +179,7 @@ def _add_member(table: Table, name: str, member: "MemberFigures") -> None:
         name,
         f"{member.messages:,}",
         *_rates(member.messages_per_second, member.bytes_per_second),
+        f"{member.cpu_us_per_message:,.1f}",
         *_latencies(member.latency),
     )
 

@@ -82,12 +82,14 @@ class Produced(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         first: Before the first `put`.
         last: After the last one.
+        cpu_seconds: That its process computed from the beginning to its result.
         puts: Nanoseconds that each `put` took, as signed 64-bit integers.
         lags: The same from when each message was due to its `put`; empty in a burst.
     """
 
     first: float
     last: float
+    cpu_seconds: float
     puts: bytes
     lags: bytes
 
@@ -109,10 +111,12 @@ class Consumed(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         last: When it got its last message, in seconds since the epoch; 0 for none.
+        cpu_seconds: As of `Produced`.
         sources: By the id of the producer.
     """
 
     last: float
+    cpu_seconds: float
     sources: dict[str, FromSource]
 
 

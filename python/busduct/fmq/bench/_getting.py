@@ -51,6 +51,7 @@ class Getting:
         self._latencies: dict[str, array[int]] = {}
         self._totals: dict[str, int] = {}
         self._last = 0.0
+        self._cpu = 0.0
 
     async def compare(self) -> None:
         """Compare messages with what was put, until cancelled.
@@ -75,6 +76,7 @@ class Getting:
         """
         kind, nbytes = self._config.payload, self._config.payload_nbytes
         clock = time.time
+        self._cpu = time.process_time()
         while True:
             message = await self._get()
             now = clock()
@@ -90,7 +92,8 @@ class Getting:
             producer_id: FromSource(latencies.tobytes(), self._totals[producer_id])
             for producer_id, latencies in self._latencies.items()
         }
-        return Consumed(self._last, sources)
+        cpu_seconds = time.process_time() - self._cpu
+        return Consumed(self._last, cpu_seconds, sources)
 
     async def _get(self) -> ReceivedMessage:
         message = await self._queue.get()

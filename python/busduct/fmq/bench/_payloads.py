@@ -7,7 +7,8 @@ from busduct.fmq.bench._config import PayloadKind
 
 __all__ = ["body_of", "check_payload", "make_payload"]
 
-_INDEX_NBYTES = 4
+# A producer's number is less than 256.
+_INDEX_NBYTES = 1
 _PATTERN_NBYTES = 251
 
 

@@ -35,6 +35,7 @@ class Putting:
         self._puts = array("q")
         self._lags = array("q")
         self._first = self._last = 0.0
+        self._cpu = 0.0
 
     async def warm_up(self) -> None:
         """Put what consumers compare."""
@@ -43,6 +44,7 @@ class Putting:
 
     async def measure(self, mode: Mode) -> None:
         """Put the messages of a round. Cancelled, it has what it had by then."""
+        self._cpu = time.process_time()
         self._first = time.time()
         if mode == "burst":
             await self._burst()
@@ -51,8 +53,13 @@ class Putting:
 
     def result(self) -> Produced:
         """Return what was measured."""
+        cpu_seconds = time.process_time() - self._cpu
         return Produced(
-            self._first, self._last, self._puts.tobytes(), self._lags.tobytes()
+            self._first,
+            self._last,
+            cpu_seconds,
+            self._puts.tobytes(),
+            self._lags.tobytes(),
         )
 
     async def _burst(self) -> None:

@@ -46,6 +46,7 @@ class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
             consumer from the first `put` of any to its last `get`.
         messages_per_second: Of those.
         bytes_per_second: The same in bytes of payload.
+        cpu_us_per_message: Microseconds that its process computed for each of them.
         latency: Of those messages; without a curve.
     """
 
@@ -54,6 +55,7 @@ class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     messages_per_second: float
     bytes_per_second: float
+    cpu_us_per_message: float
     latency: Distribution | None
 
 

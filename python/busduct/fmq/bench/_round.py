@@ -97,6 +97,7 @@ class Round:
     _indices: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: WorkerError | None = None
+    _limit: asyncio.Timeout | None = None
     _is_measuring: bool = False
     _is_stopped: bool = False
 
@@ -116,7 +117,7 @@ class Round:
                 control.bind(directory.endpoint("control"))
                 listening = asyncio.create_task(self._listen(control))
                 try:
-                    async with asyncio.timeout(self.config.timeout):
+                    async with asyncio.timeout(self.config.timeout) as self._limit:
                         return await self._run(control, directory)
                 except TimeoutError:
                     raise self._timeout_error() from None

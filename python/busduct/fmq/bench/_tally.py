@@ -25,6 +25,7 @@ class _MemberTally:
     latency: DurationHistogram
     num_messages: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def figures(self, index: int, payload_nbytes: int) -> MemberFigures:
         rate = self.num_messages / self.seconds if self.seconds else 0.0
@@ -34,6 +35,7 @@ class _MemberTally:
             seconds=self.seconds,
             messages_per_second=rate,
             bytes_per_second=rate * payload_nbytes,
+            cpu_us_per_message=self.cpu_seconds * 1e6 / max(self.num_messages, 1),
             latency=self.latency.distribution(),
         )
 
@@ -100,7 +102,8 @@ class CaseTally:
         for tally, produced in zip(self._producers, result.produced, strict=True):
             durations = _integers(produced.puts)
             tally.num_messages += len(durations)
-            tally.seconds += produced.last - produced.first
+            tally.seconds += max(produced.last - produced.first, 0.0)
+            tally.cpu_seconds += produced.cpu_seconds
             self._put.record_many(durations)
             self._lag.record_many(_integers(produced.lags))
 
@@ -109,6 +112,7 @@ class CaseTally:
         producers = dict(zip(result.producer_ids, self._producers, strict=True))
         for tally, consumed in zip(self._consumers, result.consumed, strict=True):
             tally.seconds += max(consumed.last - started, 0.0)
+            tally.cpu_seconds += consumed.cpu_seconds
             for producer_id, source in consumed.sources.items():
                 latencies = _integers(source.latencies)
                 tally.num_messages += len(latencies)
