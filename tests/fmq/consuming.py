@@ -37,15 +37,19 @@ class Scene:
     def consumer(self) -> Consumer:
         return self.consumers[0]
 
-    def consume(self, decode: Any = as_bytes, **options: Any) -> Consumer:
-        """Make a consumer."""
+    def consume(
+        self, decode: Any = as_bytes, transport: str = "ipc", **options: Any
+    ) -> Consumer:
+        """Make a consumer; over TCP only producers speak with it."""
         number = len(self.consumers)
+        is_tcp = transport == "tcp"
+        endpoint = f"ipc://{self.directory}/data-{number}"
         consumer = Consumer(
             self.own,
             f"ipc://{self.directory}/queue",
             NAME,
             QueueOptions(**options),
-            f"ipc://{self.directory}/data-{number}",
+            "tcp://127.0.0.1:0" if is_tcp else endpoint,
             decode=decode,
         )
         self.consumers.append(consumer)

@@ -149,3 +149,29 @@ async def test_acknowledging_after_close_does_nothing(
         await here.consumer.close()
         message.ack()
         await asyncio.to_thread(message.nack)
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+async def test_a_caller_that_drains_in_bursts_keeps_a_small_window_going(
+    backend: ModuleType, any_loop: str, ipc_dir: Path, transport: str
+) -> None:
+    window = 6
+    options = {"prefetch_messages": window, "transport": transport}
+    async with scene(backend, ipc_dir, **options) as here:
+        producer = await here.producer()
+
+        async def produce() -> None:
+            for n in range(200):
+                while n - producer.upto >= window:
+                    await producer.hear()
+                await producer.put(str(n).encode(), first_id=n)
+
+        producing = asyncio.create_task(produce())
+        ids: list[int | None] = []
+        while len(ids) < 200:
+            burst = await here.consumer.get_many(1000)
+            assert len(burst) <= window
+            ids += [message.msg_id for message in burst]
+            await settle()
+        assert ids == list(range(200))
+        await producing

@@ -3,6 +3,7 @@
 from tests.fmq.raw_producer import NAME, parts_of
 
 from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._consumer._origins import MAX_ORIGINS, Origins
 from busduct.fmq._consumer._producer_link import Taken
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import VERSION, Hello, encode_control
@@ -100,3 +101,15 @@ def test_what_was_held_again_is_superseded_as_well() -> None:
     here.connect(2)
     here.send(2, 0, num_deliveries=2)
     assert here.take_all() == [0]
+
+
+def test_producers_that_are_gone_are_forgotten_one_after_the_other() -> None:
+    origins = Origins()
+    first = origins.find(bytes(16))
+    for n in range(1, MAX_ORIGINS):
+        origins.find(n.to_bytes(16, "big"))
+        assert origins.find(bytes(16)) is first
+    origins.find(MAX_ORIGINS.to_bytes(16, "big"))
+    assert origins.find(bytes(16)) is first
+    assert origins.find((2).to_bytes(16, "big")).num_skipped == 0
+    assert len(origins) == MAX_ORIGINS

@@ -23,6 +23,9 @@ class Origins:
         self.num_gaps = 0
         self._origins: OrderedDict[bytes, Origin] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._origins)
+
     def find(self, producer_id: bytes) -> Origin:
         """Return the producer of that id."""
         origin = self._origins.get(producer_id)
