@@ -39,7 +39,7 @@ def deliver(book: Ledger) -> None:
 
 
 def waiting(book: Ledger) -> list[int]:
-    return [entry.msg_id for entry in book.state(b"", []).messages]
+    return [entry.msg_id for entry in book._pending]
 
 
 def put(book: Ledger, count: int, nbytes: int = 1) -> list[int | None]:
@@ -89,6 +89,16 @@ def test_no_more_is_sent_ahead_than_the_window(window: dict[str, int]) -> None:
     assert consumer.ids == [0, 1, 2]
 
 
+def test_an_answer_that_settles_nothing_makes_no_room() -> None:
+    book, consumer = ledger(), Sent(messages=2)
+    book.add(consumer.share)
+    put(book, 3)
+    book.acknowledge(consumer.share, Ack(0, ()))
+    book.give_back(consumer.share, Nack(()))
+    deliver(book)
+    assert consumer.ids == [0, 1]
+
+
 def test_a_message_larger_than_the_window_is_sent_alone() -> None:
     book, consumer = ledger(), Sent(nbytes=5)
     book.add(consumer.share)
@@ -128,6 +138,18 @@ def test_what_comes_back_is_put_between_what_waits() -> None:
     book.remove(second.share)
     book.remove(first.share)
     assert waiting(book) == [0, 1, 2]
+
+
+def test_what_comes_back_later_may_belong_around_what_came_back_before() -> None:
+    book, first, second = ledger(), Sent(messages=2), Sent(messages=1)
+    book.add(first.share)
+    book.add(second.share)
+    put(book, 4)
+    assert (first.ids, second.ids) == ([0, 2], [1])
+    book.remove(second.share)
+    assert waiting(book) == [1, 3]
+    book.remove(first.share)
+    assert waiting(book) == [0, 1, 2, 3]
 
 
 def test_what_is_given_back_is_sent_again() -> None:

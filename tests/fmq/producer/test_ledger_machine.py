@@ -118,6 +118,13 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.waiting and self.options.on_full != "drop_old":
             assert not any(self.has_room(each) for each in self.consumers)
 
+    @rule(sizes=st.lists(st.integers(0, 30), max_size=6))
+    def put_and_assign_one_by_one(self, sizes: list[int]) -> None:
+        for nbytes in sizes:
+            self.put(nbytes)
+            self.assign()
+            self.marks_and_windows_hold()
+
     @precondition(lambda self: self.consumers)
     @rule(data=st.data(), upto=numbers, others=st.lists(numbers, max_size=5))
     def acknowledge(self, data: Any, upto: int, others: list[int]) -> None:
@@ -167,9 +174,7 @@ class LedgerMachine(RuleBasedStateMachine):
         out = [each for consumer in self.consumers for each in consumer.has().values()]
         places = sorted([*self.waiting, *out, *self.done, *self.dropped])
         assert places == list(range(len(self.sizes)))
-        assert [
-            each.msg_id for each in self.ledger.state(b"", []).messages
-        ] == self.waiting
+        assert [each.msg_id for each in self.ledger._pending] == self.waiting
         for consumer in self.consumers:
             entries = consumer.share.entries
             assert {n: e.msg_id for n, e in entries.items()} == consumer.has()

@@ -115,6 +115,24 @@ async def test_what_a_lost_consumer_had_goes_to_another(
         assert (statistics.num_acknowledged, statistics.num_redelivered) == (4, 2)
 
 
+async def test_all_that_a_lost_consumer_said_counts(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    # More than what is read at once.
+    count = 600
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(count, 1 << 20))
+        await there.put(*[b"x"] * count)
+        await consumer.received(count)
+        for number in range(count):
+            consumer.say(Ack(number + 1, ()))
+        # Let it out of this side, which is gone then.
+        await eventually(lambda: not consumer.socket.statistics().num_send_queued)
+        consumer.close()
+        await eventually(lambda: not there.producer.statistics().num_consumers)
+        assert there.producer.statistics().num_acknowledged == count
+
+
 async def test_what_is_given_back_comes_again(
     backend: ModuleType, ipc_dir: Path
 ) -> None:
@@ -184,6 +202,26 @@ async def test_put_waits_at_the_mark_and_in_turn(
         consumer.acknowledge()
         assert [await each for each in waiting] == [[2], [3], [4]]
         assert await consumer.received(5) == [b"%d" % n for n in range(5)]
+
+
+async def test_a_small_message_does_not_overtake_a_large_one_that_waits(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_bytes=10) as there:
+        consumer = await there.joined()
+        await there.put(b"0" * 5, b"1" * 5)
+        putting = [
+            asyncio.create_task(there.put(payload)) for payload in (b"2" * 9, b"3")
+        ]
+        await consumer.received(2)
+        consumer.say(Ack(1, ()))
+        await eventually(lambda: there.producer.statistics().num_acknowledged)
+        await settle()
+        assert there.producer.next_msg_id == 2
+        with pytest.raises(FullError):
+            there.producer.put_nowait(encoded(b"4"))
+        consumer.acknowledge()
+        assert [await each for each in putting] == [[2], [3]]
 
 
 async def test_a_cancelled_put_took_nothing(backend: ModuleType, ipc_dir: Path) -> None:
