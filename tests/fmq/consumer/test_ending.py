@@ -191,3 +191,20 @@ async def test_what_nobody_else_has_is_known_when_only_the_context_was_closed(
         await eventually(lambda: here.consumer.statistics().num_producers == 1)
         here.own.close()
         assert [message.payload for message in here.consumer.undelivered()] == [b"a"]
+
+
+async def test_what_comes_again_here_is_not_lost_with_one_who_is_cancelled(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        producer = await here.producer()
+        await producer.put(b"a")
+        message = await here.consumer.get()
+        producer.close()
+        await eventually(lambda: here.consumer.statistics().num_producers == 0)
+        waiting = [asyncio.create_task(here.consumer.get()) for _ in range(2)]
+        await eventually(lambda: here.consumer.statistics().num_waiting == 2)
+        message.nack()
+        waiting[0].cancel()
+        assert (await waiting[1]).payload == b"a"
+        await asyncio.gather(waiting[0], return_exceptions=True)

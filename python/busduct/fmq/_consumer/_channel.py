@@ -123,6 +123,11 @@ class Channel:
                     await future
                 finally:
                     del self._futures[future]
+        except BaseException:
+            # It may have been woken for what the socket does not tell of.
+            if self._intake.shelf.num_held:
+                self.wake_one()
+            raise
         finally:
             waiting.close()
             self.attend_soon()
@@ -167,8 +172,7 @@ class Channel:
                 self._intake.put_off(link)
                 self._retry_later()
             except PeerLostError:
-                # The monitor tells of it too.
-                continue
+                continue  # The monitor tells of it too.
             except ClosedError:
                 return
 
@@ -264,8 +268,7 @@ class Channel:
             try:
                 self._router.send_multipart_nowait([routing_id, answer])
             except (FullError, PeerLostError):
-                # One that asks and does not read, or does not wait, misses the answer.
-                continue
+                continue  # One that does not read, or wait, misses its answer.
         self._intake.answers.clear()
         for error in self._intake.refusals:
             level = logging.DEBUG if self._has_logged else logging.WARNING
