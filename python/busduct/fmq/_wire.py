@@ -189,14 +189,12 @@ def pack_data(
     """Return what `data_parts` does, or the only part where there is one."""
     encoding, body, parts, _, is_large = encoded
     is_inline = type(body) is bytes and len(body) < INLINE_BYTES
+    flags = _IS_INLINE if is_inline else 0
+    if is_large:
+        flags |= _IS_LARGE
+    # NB: spelled out: unpacking half of them into the call takes as long as the rest.
     header = _pack(
-        _DATA,
-        encoding,
-        (_IS_INLINE if is_inline else 0) | (_IS_LARGE if is_large else 0),
-        num_deliveries,
-        msg_id,
-        timestamp,
-        num_skipped,
+        _DATA, encoding, flags, num_deliveries, msg_id, timestamp, num_skipped
     )
     if not is_inline:
         return [header, body, *parts]

@@ -224,6 +224,20 @@ async def test_a_small_message_does_not_overtake_a_large_one_that_waits(
         assert [await each for each in putting] == [[2], [3]]
 
 
+async def test_try_put_takes_what_need_not_wait(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir, hwm_messages=2) as there:
+        consumer = await there.joined()
+        assert there.producer.try_put(encoded(b"0")) == 0
+        assert there.producer.try_put(encoded(b"1")) == 1
+        assert there.producer.try_put(encoded(b"2")) is None
+        assert await consumer.received(2) == [b"0", b"1"]
+        await there.producer.close(0)
+        with pytest.raises(ClosedError):
+            there.producer.try_put(encoded(b"3"))
+
+
 async def test_a_cancelled_put_took_nothing(backend: ModuleType, ipc_dir: Path) -> None:
     async with party(backend, ipc_dir, hwm_messages=1) as there:
         await there.put(b"0")

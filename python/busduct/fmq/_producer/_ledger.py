@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from busduct.errors import FrameTooLargeError, FullError
 from busduct.fmq._options import QueueOptions
@@ -10,7 +11,9 @@ from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._producer._state import ProducerState
 from busduct.fmq._wire import Ack, Encoded, Nack
 
-__all__ = ["Ledger"]
+__all__ = ["Delivery", "Ledger"]
+
+Delivery: TypeAlias = tuple[Share, Entry]
 
 
 class Ledger:
@@ -141,6 +144,36 @@ class Ledger:
         self._held_nbytes += nbytes
         return msg_id
 
+    def put_through(self, encoded: Encoded, timestamp: float) -> Delivery | None:
+        """Take a message and give it to a consumer, if neither has to wait.
+
+        It is what `put` and `assign` do one after the other, in half the time.
+
+        Returns:
+            Who is to be sent it; None if it was not taken, and `put` decides.
+        """
+        candidates, nbytes = self._rotation.candidates, encoded.nbytes
+        num_held = self._num_held
+        if (
+            not candidates
+            or self._pending
+            or self._drops_old
+            or num_held >= self._hwm_messages
+            or (num_held and self._held_nbytes + nbytes > self._hwm_bytes)
+            or nbytes > self._max_message_bytes
+        ):
+            return None
+        msg_id = self.next_msg_id
+        self.next_msg_id = msg_id + 1
+        self.num_put += 1
+        self._num_held = num_held + 1
+        self._held_nbytes += nbytes
+        entry = Entry(msg_id, encoded, timestamp, 1)
+        share = candidates[0] if len(candidates) == 1 else self._rotation.choose()
+        if not share.give(entry):
+            candidates.remove(share)
+        return share, entry
+
     def add(self, share: Share) -> None:
         """Begin to give messages to a consumer."""
         self._rotation.add(share)
@@ -176,6 +209,7 @@ class Ledger:
             if entry.num_deliveries:
                 self.num_redelivered += 1
             entry.num_deliveries += 1
+            share.outbox.append(entry)
             if not share.give(entry):
                 candidates.remove(share)
         return filled

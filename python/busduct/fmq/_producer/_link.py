@@ -149,11 +149,11 @@ class Link:
                     entry.num_deliveries,
                     num_skipped,
                 )
-                if isinstance(message, bytes):
+                if type(message) is bytes:
                     run.append(message)
                     continue
                 num_sent += self._send_run(run)
-                self._socket.send_multipart_nowait(message)
+                self._socket.send_multipart_nowait(message)  # type: ignore[arg-type]
                 num_sent += 1
             num_sent += self._send_run(run)
         except (BusductError, BufferError, TypeError, ValueError) as error:
@@ -162,10 +162,10 @@ class Link:
     def _send_run(self, run: list[bytes]) -> int:
         num_sent = len(run)
         if num_sent == 1:
-            self._socket.send_nowait(run[0])
+            self._socket.send_nowait(run.pop())
         elif run:
             self._socket.send_many_nowait(run)
-        run.clear()
+            run.clear()
         return num_sent
 
     def _take(self, parts: Sequence[bytes]) -> None:

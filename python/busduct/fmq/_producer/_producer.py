@@ -1,6 +1,7 @@
 """Put messages into a queue, and hold each until a consumer is done with it."""
 
 import asyncio
+from asyncio import _get_running_loop
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
@@ -113,6 +114,8 @@ class Producer:
             FullError: No room, and `on_full` is "error".
             LocalProtocolError: Another loop than its own.
         """
+        if _get_running_loop() is not self._owner.loop:
+            self._owner.check()
         now = time()
         if not self._turns.num_waiting and not self._pressure.is_high:
             msg_id = self._accept(encoded, now)
@@ -120,12 +123,29 @@ class Producer:
                 return msg_id
         return await self._put_in_turn(encoded, now)
 
+    def try_put(self, encoded: Encoded) -> int | None:
+        """Take a message if its putter has neither to wait nor to give way.
+
+        NB: for those who know that they run in its loop, which takes as long to check
+        as a good part of the rest.
+
+        Returns:
+            The id of the message; None for `put` to be called.
+
+        Raises:
+            BusductError: As of `put`.
+        """
+        if self._turns.num_waiting or self._pressure.is_high:
+            return None
+        return self._accept(encoded, time())
+
     def put_nowait(self, encoded: Encoded) -> int:
         """Take a message at once.
 
         Raises:
             FullError: No room, or others wait for it; and as `put`.
         """
+        self._owner.check()
         if not self._turns.num_waiting:
             msg_id = self._accept(encoded, time())
             if msg_id is not None:
@@ -245,10 +265,16 @@ class Producer:
         return await self._turns.take(lambda: self._accept(encoded, now))
 
     def _accept(self, encoded: Encoded, now: float) -> int | None:
-        self._owner.check()
-        msg_id = self._ledger.put(encoded, now)
+        if self._owner.loop is None:
+            self._owner.check()
+        ledger = self._ledger
+        if (delivery := ledger.put_through(encoded, now)) is not None:
+            share, entry = delivery
+            share.send((entry,), ledger.num_dropped)
+            return entry.msg_id
+        msg_id = ledger.put(encoded, now)
         self._send()
-        if self._ledger.is_stuck and self._pressure.add(1, encoded.nbytes):
+        if ledger.is_stuck and self._pressure.add(1, encoded.nbytes):
             self._read()
         return msg_id
 

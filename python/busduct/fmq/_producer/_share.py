@@ -33,18 +33,19 @@ class Share:
     Args:
         window_messages: Messages that it takes ahead of its acknowledgements.
         window_bytes: Bytes at which it takes no further one.
-        send: Sends messages over the connection; the second argument as of `flush`.
+        send: Sends messages that it was given, all and in order, over the connection;
+            the second argument is as of `flush`.
 
     Attributes:
         entries: Messages not acknowledged, by number.
         nbytes: Of those.
         num_given: Messages that it was ever given, so the number of the next one.
         outbox: Given and not yet sent.
+        send: As given.
         turn: When it was last chosen among equals.
     """
 
     __slots__ = (
-        "_send",
         "_upto",
         "_window_bytes",
         "_window_messages",
@@ -52,6 +53,7 @@ class Share:
         "nbytes",
         "num_given",
         "outbox",
+        "send",
         "turn",
     )
 
@@ -59,14 +61,14 @@ class Share:
         self,
         window_messages: int,
         window_bytes: int,
-        send: Callable[[list[Entry], int], None],
+        send: Callable[[Sequence[Entry], int], None],
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.nbytes = 0
         self.num_given = 0
         self.outbox: list[Entry] = []
         self.turn = 0
-        self._send = send
+        self.send = send
         self._window_messages: float = window_messages
         self._window_bytes: float = window_bytes
         # All numbers below it are done.
@@ -90,19 +92,18 @@ class Share:
             self._window_messages = self._window_bytes = math.inf
 
     def give(self, entry: Entry) -> bool:
-        """Add a message, to be sent after those before; whether it has room left."""
+        """Add a message; whether it has room for one more."""
         entries = self.entries
         number = self.num_given
         self.num_given = number + 1
         entries[number] = entry
         self.nbytes += entry.encoded.nbytes
-        self.outbox.append(entry)
         return len(entries) < self._window_messages and self.nbytes < self._window_bytes
 
     def flush(self, num_skipped: int) -> None:
-        """Send what was given to it, telling how many messages nobody gets."""
+        """Send what is in the outbox, telling how many messages nobody gets."""
         outbox, self.outbox = self.outbox, []
-        self._send(outbox, num_skipped)
+        self.send(outbox, num_skipped)
 
     def acknowledge(self, ack: Ack) -> tuple[int, int]:
         """Let go of what the consumer is done with; twice is as good as once.
