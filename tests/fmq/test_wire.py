@@ -200,7 +200,7 @@ def test_an_unknown_encoding_or_flag_is_refused(offset: int, value: int) -> None
     changed = bytearray(part)
     changed[offset] = value
     with pytest.raises(RemoteProtocolError, match="unknown"):
-        parse_from_producer([changed])
+        parse_from_producer([bytes(changed)])
 
 
 @pytest.mark.parametrize(

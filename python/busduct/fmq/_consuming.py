@@ -78,6 +78,13 @@ class Consuming(Side):
         except TimeoutError:
             raise WaitTimeoutError(timeout) from None
 
+    def get_at_once(self) -> Message | None:
+        """Take a message; None where `get` may have to wait, or look elsewhere."""
+        if self.kept or self._outlet is not None:
+            return None
+        assert self.consumer is not None
+        return self.consumer.get_in_turn()
+
     async def get_many(self, max_n: int, timeout: float | None) -> list[Message]:
         """Take what is there, at least one message, waiting for it; as `get`."""
         assert self.consumer is not None

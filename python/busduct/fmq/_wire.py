@@ -227,9 +227,12 @@ def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
     """
     head = parts[0]
     if len(head) >= HEADER_BYTES:
+        if type(head) is not bytes and len(head) < HEADER_BYTES + INLINE_BYTES:
+            # NB: a part so small is `bytes` already, which are read in half the time.
+            head = head.tobytes()
         header = _unpack(head)
         if header[0] == _DATA:
-            return _parse_data(header, parts)
+            return _parse_data(header, head, parts)
     first = memoryview(head)
     kind = first[0] if first.nbytes else -1
     if kind == _HELLO and len(parts) == 1:
@@ -262,14 +265,14 @@ def parse_from_consumer(parts: Sequence[Any]) -> Welcome | Refusal | Ack | Nack:
     raise RemoteProtocolError(msg)
 
 
-def _parse_data(header: tuple[Any, ...], parts: Sequence[Any]) -> Data:
+def _parse_data(header: tuple[Any, ...], head: Any, parts: Sequence[Any]) -> Data:
     _, encoding, flags, num_deliveries, msg_id, timestamp, num_skipped = header
     if encoding >= len(_ENCODINGS) or flags > (_IS_INLINE | _IS_LARGE):
         msg = f"encoding {encoding} with flags {flags} is unknown"
         raise RemoteProtocolError(msg)
-    head = parts[0]
     if flags & _IS_INLINE:
-        body, others = memoryview(head)[HEADER_BYTES:].tobytes(), parts[1:]
+        rest = head if type(head) is bytes else memoryview(head)
+        body, others = bytes(rest[HEADER_BYTES:]), parts[1:]
     elif len(head) == HEADER_BYTES and len(parts) > 1:
         body, others = parts[1], parts[2:]
     else:

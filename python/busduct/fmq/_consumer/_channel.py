@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from busduct._backend import load_backend
 from busduct.errors import BusductError, ClosedError, FullError, PeerLostError
 from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._consumer._producer_link import Taken
 from busduct.fmq._consumer._watch import Watch, next_future
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import HEADER_BYTES
@@ -83,24 +84,24 @@ class Channel:
             self._router.close(0.0)
             raise
 
-    def receive(self) -> bool:
-        """Take in what is there until there is a message; tell whether there is one.
+    def take(self) -> Taken | None:
+        """Take in what is there until there is a message, and take that.
 
         Raises:
             ClosedError: The context is closed.
         """
-        intake = self._intake
+        intake, taken = self._intake, None
         # NB: one that only says what is not listened to must not keep the caller here.
         for _ in range(MAX_RECEIVED):
             parts = self._router.recv_multipart_lease_nowait()
             if parts is None:
                 break
-            intake.receive(parts[0].tobytes(), parts[1:])
-            if intake.shelf.num_held:
+            taken = intake.receive_and_take(parts[0].tobytes(), parts[1:])
+            if taken is not None:
                 break
         if intake.answers or intake.refusals:
             self._answer()
-        return intake.shelf.num_held > 0
+        return taken
 
     async def wait(self) -> None:
         """Wait until there may be something to receive, when nothing is held.

@@ -109,9 +109,17 @@ class Consumer:
         if self._taken_in_turn >= MAX_TAKEN_NBYTES:
             self._taken_in_turn = 0
             await asyncio.sleep(0)
+        has_waited = False
         while (message := self.get_nowait()) is None:
-            await self._wait()
+            await self._wait(has_waited)
+            has_waited = True
         return message
+
+    def get_in_turn(self) -> Message | None:
+        """Take the next message, as `get`; None where that would give way or wait."""
+        if self._taken_in_turn >= MAX_TAKEN_NBYTES:
+            return None
+        return self.get_nowait()
 
     async def get_many(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
         """Take what is there, at least one message, waiting for the first; as `get`.
@@ -123,9 +131,10 @@ class Consumer:
         if self._taken_in_turn >= MAX_TAKEN_NBYTES:
             self._taken_in_turn = 0
             await asyncio.sleep(0)
-        take = self.get_many_nowait
+        take, has_waited = self.get_many_nowait, False
         while not (messages := take(max_n, acknowledge=acknowledge)):
-            await self._wait()
+            await self._wait(has_waited)
+            has_waited = True
         return messages
 
     def get_nowait(self, *, acknowledge: bool = True) -> Message | None:
@@ -142,11 +151,11 @@ class Consumer:
             raise _closed()
         intake = self._intake
         while True:
-            taken = intake.take()
+            taken = intake.take() if intake.shelf.num_held else None
             if taken is None:
-                if not self._channel.receive():
+                taken = self._channel.take()
+                if taken is None:
                     return None
-                continue
             self._taken_in_turn += taken[3] + MESSAGE_NBYTES
             message = self._open(taken, acknowledge)
             self._channel.note_taken()
@@ -268,19 +277,22 @@ class Consumer:
             return
         self._channel.attend_soon()
 
-    async def _wait(self) -> None:
+    async def _wait(self, in_vain: bool) -> None:
         """Wait until there may be a message.
+
+        Args:
+            in_vain: It was waited for one, and something else came.
 
         Raises:
             ClosedError: It is closed.
         """
+        if in_vain:
+            # More of its kind must not keep others waiting.
+            await asyncio.sleep(0)
         try:
             await self._channel.wait()
         except ClosedError as error:
             raise _closed() from error
-        if self._intake.shelf.num_held == 0 and not self._channel.receive():
-            # It was no message: more of its kind must not keep others waiting.
-            await asyncio.sleep(0)
 
 
 def _closed() -> ClosedError:

@@ -100,20 +100,28 @@ class Intake:
     def receive(self, routing_id: bytes, parts: Sequence[Any]) -> None:
         """Take in what came by a connection."""
         link = self._links.get(routing_id)
-        if link is not None and link.is_refused:
-            self.num_malformed += 1
-            return
-        try:
-            said = parse_from_producer(parts)
-            if type(said) is Hello:
-                self._greet(routing_id, link, said)
-            elif link is None:
-                msg = "message before anything was said about its producer"
-                raise RemoteProtocolError(msg)
-            elif type(said) is Data:
-                self._hold(link, said)
-        except RemoteProtocolError as error:
-            self._refuse(routing_id, error)
+        found = self._listen(routing_id, link, parts)
+        if link is not None and found is not None:
+            self.shelf.put(link, *found)
+
+    def receive_and_take(self, routing_id: bytes, parts: Sequence[Any]) -> Taken | None:
+        """Take in what came by a connection, and take the next message.
+
+        A message before which none is held does not get there: that takes as long as
+        all else.
+        """
+        link = self._links.get(routing_id)
+        found = self._listen(routing_id, link, parts)
+        if link is None or found is None:
+            return self.take()
+        data, nbytes = found
+        is_plain = data.num_deliveries == 1 and not link.is_over and not link.superseded
+        if self.shelf.num_held or not is_plain:
+            self.shelf.put(link, data, nbytes)
+            return self.take()
+        number = link.num_taken
+        link.num_taken = number + 1
+        return link, number, data, nbytes
 
     def take(self) -> Taken | None:
         """Take the next message; each connection that has some gets its turn."""
@@ -239,13 +247,35 @@ class Intake:
         self.num_links += 1
         self.answers.append((routing_id, answer))
 
-    def _hold(self, link: ProducerLink, data: Data) -> None:
-        nbytes = len(data.body)
-        for part in data.parts:
+    def _listen(
+        self, routing_id: bytes, link: ProducerLink | None, parts: Sequence[Any]
+    ) -> tuple[Data, int] | None:
+        """Look at what came by a connection.
+
+        Returns:
+            A message and its bytes, if that is what it is.
+        """
+        if link is not None and link.is_refused:
+            self.num_malformed += 1
+            return None
+        try:
+            said = parse_from_producer(parts)
+            if type(said) is Hello:
+                self._greet(routing_id, link, said)
+                return None
+            if link is None:
+                msg = "message before anything was said about its producer"
+                raise RemoteProtocolError(msg)
+            assert type(said) is Data
+        except RemoteProtocolError as error:
+            self._refuse(routing_id, error)
+            return None
+        nbytes = len(said.body)
+        for part in said.parts:
             nbytes += len(part)
-        if data.num_skipped or data.num_deliveries > 1:
-            self.origins.note(link, data)
-        self.shelf.put(link, data, nbytes)
+        if said.num_skipped or said.num_deliveries > 1:
+            self.origins.note(link, said)
+        return said, nbytes
 
     def _refuse(self, routing_id: bytes, error: RemoteProtocolError) -> None:
         self.num_malformed += 1
