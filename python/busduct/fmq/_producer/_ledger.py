@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from busduct.errors import FrameTooLargeError, FullError
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._marks import Marks
 from busduct.fmq._producer._rotation import Rotation
 from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._producer._state import ProducerState
@@ -26,6 +26,7 @@ class Ledger:
         state: Of a producer that this one goes on for.
 
     Attributes:
+        marks: As the options say.
         next_msg_id: Of the next message.
         num_put: Messages that `put` gave an id.
         num_acknowledged: Messages that consumers are done with.
@@ -41,6 +42,8 @@ class Ledger:
         self.num_redelivered = state.num_redelivered
         self._on_full = options.on_full
         self._is_immediate = options.immediate
+        self.marks = Marks(options)
+        # NB: copies of the marks, for what is done for every message.
         self._hwm_messages = options.hwm_messages
         self._hwm_bytes = options.hwm_bytes
         self._max_message_bytes = options.max_message_bytes
@@ -79,7 +82,7 @@ class Ledger:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether messages wait because no consumer has room."""
+        """Whether messages wait though there are consumers."""
         return bool(self._pending and self._rotation.shares)
 
     def room(self) -> tuple[int, int]:
@@ -87,20 +90,8 @@ class Ledger:
         if self._is_waiting_for_a_consumer():
             return 0, 0
         if self._on_full in ("drop_new", "drop_old"):
-            return self._hwm_messages, self._hwm_bytes
-        return (
-            max(self._hwm_messages - self._num_held, 0),
-            max(self._hwm_bytes - self._held_nbytes, 0),
-        )
-
-    def check(self, encoded: Encoded) -> None:
-        """Refuse what is too large.
-
-        Raises:
-            FrameTooLargeError: Over `max_message_bytes`.
-        """
-        if encoded.nbytes > self._max_message_bytes:
-            raise FrameTooLargeError(encoded.nbytes, self._max_message_bytes)
+            return self.marks.left(0, 0)
+        return self.marks.left(self._num_held, self._held_nbytes)
 
     def require_room(self, num_messages: int, nbytes: int) -> None:
         """Refuse so many together where `on_full` is "error" and they do not fit.
@@ -109,11 +100,7 @@ class Ledger:
             FullError: As it says.
         """
         if self._on_full == "error" and not self._fits(num_messages, nbytes):
-            raise self.full_error()
-
-    def full_error(self) -> FullError:
-        """Return the error of who may not wait."""
-        return FullError(f"{self._hwm_messages} messages or {self._hwm_bytes} bytes")
+            raise self.marks.full_error()
 
     def put(self, encoded: Encoded, timestamp: float) -> int | None:
         """Take a message, or do what is to be done with it at a mark.
@@ -127,7 +114,7 @@ class Ledger:
         """
         nbytes = encoded.nbytes
         if nbytes > self._max_message_bytes:
-            self.check(encoded)
+            self.marks.check(encoded)
         # NB: `_fits`, written out: this is the way of every message.
         num_held = self._num_held
         if (
@@ -145,12 +132,9 @@ class Ledger:
         return msg_id
 
     def put_through(self, encoded: Encoded, timestamp: float) -> Delivery | None:
-        """Take a message and give it to a consumer, if neither has to wait.
+        """Take a message and give it to a consumer; None, and not, if either must wait.
 
         It is what `put` and `assign` do one after the other, in half the time.
-
-        Returns:
-            Who is to be sent it; None if it was not taken, and `put` decides.
         """
         candidates, nbytes = self._rotation.candidates, encoded.nbytes
         num_held = self._num_held
@@ -179,7 +163,7 @@ class Ledger:
         self._rotation.add(share)
 
     def suspend(self, share: Share) -> None:
-        """Give it nothing more; what it has, it keeps until `remove`."""
+        """Give it nothing more before `remove`."""
         self._rotation.suspend(share)
 
     def remove(self, share: Share) -> None:
@@ -215,11 +199,7 @@ class Ledger:
         return filled
 
     def acknowledge(self, share: Share, ack: Ack) -> None:
-        """Let go of what a consumer is done with; twice is as good as once.
-
-        Raises:
-            RemoteProtocolError: So many were never sent.
-        """
+        """Let go of what a consumer is done with; raises as `Share.acknowledge`."""
         num_done, nbytes = share.acknowledge(ack)
         self.num_acknowledged += num_done
         self._num_held -= num_done
@@ -260,16 +240,15 @@ class Ledger:
         return self._is_immediate and not self._rotation.shares
 
     def _fits(self, num_messages: int, nbytes: int) -> bool:
-        num_held = self._num_held + num_messages
-        return num_held <= self._hwm_messages and (
-            num_held <= 1 or self._held_nbytes + nbytes <= self._hwm_bytes
+        return self.marks.permit(
+            self._num_held + num_messages, self._held_nbytes + nbytes
         )
 
     def _put_beyond(self, encoded: Encoded, timestamp: float) -> int | None:
         if self._on_full == "wait" or self._is_waiting_for_a_consumer():
             return None
         if self._on_full == "error":
-            raise self.full_error()
+            raise self.marks.full_error()
         msg_id = self.next_msg_id
         self.next_msg_id = msg_id + 1
         self.num_put += 1

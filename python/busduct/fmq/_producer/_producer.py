@@ -12,13 +12,12 @@ from busduct._backend import load_backend
 from busduct.errors import BusductError
 from busduct.fmq._directory import Watcher
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._entrance import Entrance
 from busduct.fmq._producer._ledger import Ledger
 from busduct.fmq._producer._link import Link
 from busduct.fmq._producer._owner import Owner
 from busduct.fmq._producer._peers import Peers
-from busduct.fmq._producer._pressure import Pressure
 from busduct.fmq._producer._state import ProducerState
-from busduct.fmq._producer._turns import Turns
 from busduct.fmq._wire import VERSION, Encoded, Hello, encode_control
 from busduct.statistics import QueueProducerStatistics
 
@@ -65,17 +64,16 @@ class Producer:
         self._linger = options.linger
         self._producer_id = state.producer_id
         self._owner = Owner()
-        self._turns = Turns()
         self._ledger = Ledger(options, state)
+        self._entrance = Entrance(self._ledger, self._owner, self._read)
         self._closing: asyncio.Future[None] | None = None
-        self._pressure = Pressure()
         open_link = partial(
             Link,
             context,
             hello=encode_control(Hello(VERSION, name, state.producer_id)),
             options=options,
             ledger=self._ledger,
-            on_change=self._on_change,
+            on_change=self._entrance.note_change,
         )
         self._peers = Peers(name, open_link)
         # Lends before there is a consumer, too; never connected.
@@ -117,11 +115,12 @@ class Producer:
         if _get_running_loop() is not self._owner.loop:
             self._owner.check()
         now = time()
-        if not self._turns.num_waiting and not self._pressure.is_high:
-            msg_id = self._accept(encoded, now)
+        entrance = self._entrance
+        if entrance.is_free:
+            msg_id = entrance.accept(encoded, now)
             if msg_id is not None:
                 return msg_id
-        return await self._put_in_turn(encoded, now)
+        return await entrance.accept_in_turn(encoded, now)
 
     def try_put(self, encoded: Encoded) -> int | None:
         """Take a message if its putter has neither to wait nor to give way.
@@ -135,9 +134,9 @@ class Producer:
         Raises:
             BusductError: As of `put`.
         """
-        if self._turns.num_waiting or self._pressure.is_high:
+        if not self._entrance.is_free:
             return None
-        return self._accept(encoded, time())
+        return self._entrance.accept(encoded, time())
 
     def put_nowait(self, encoded: Encoded) -> int:
         """Take a message at once.
@@ -146,11 +145,11 @@ class Producer:
             FullError: No room, or others wait for it; and as `put`.
         """
         self._owner.check()
-        if not self._turns.num_waiting:
-            msg_id = self._accept(encoded, time())
+        if not self._entrance.turns.num_waiting:
+            msg_id = self._entrance.accept(encoded, time())
             if msg_id is not None:
                 return msg_id
-        raise self._ledger.full_error()
+        raise self._ledger.marks.full_error()
 
     async def put_many(self, messages: Sequence[Encoded]) -> list[int]:
         """Take messages in order, waiting for room as `put`.
@@ -163,13 +162,13 @@ class Producer:
         """
         self._owner.check()
         for encoded in messages:
-            self._ledger.check(encoded)
+            self._ledger.marks.check(encoded)
         nbytes = sum(encoded.nbytes for encoded in messages)
         self._ledger.require_room(len(messages), nbytes)
         now = time()
-        msg_ids = self._accept_many(messages, now)
+        msg_ids = self._entrance.accept_many(messages, now)
         for encoded in messages[len(msg_ids) :]:
-            msg_ids.append(await self._put_in_turn(encoded, now))
+            msg_ids.append(await self._entrance.accept_in_turn(encoded, now))
         return msg_ids
 
     def room(self) -> tuple[int, int]:
@@ -177,7 +176,7 @@ class Producer:
 
         Nothing where somebody waits. Where `on_full` drops, what is held at most.
         """
-        if self._turns.num_waiting or self._owner.closed:
+        if self._entrance.turns.num_waiting or self._owner.closed:
             return 0, 0
         return self._ledger.room()
 
@@ -190,7 +189,9 @@ class Producer:
         Raises:
             ClosedError: This side was closed before.
         """
-        return await self._turns.until(lambda: not self._ledger.num_pending, timeout)
+        return await self._entrance.turns.until(
+            lambda: not self._ledger.num_pending, timeout
+        )
 
     async def wait_acknowledged(self, timeout: float | None = None) -> bool:
         """Wait until consumers are done with all that was put; as `flush`.
@@ -198,7 +199,7 @@ class Producer:
         Raises:
             ClosedError: This side was closed before.
         """
-        return await self._turns.until(lambda: self._ledger.is_empty, timeout)
+        return await self._entrance.turns.until(lambda: self._ledger.is_empty, timeout)
 
     def loan(self, nbytes: int) -> "Loan":
         """Lend memory for a body or a part; as `Socket.loan`.
@@ -251,62 +252,15 @@ class Producer:
             num_redelivered=ledger.num_redelivered,
             num_consumers=ledger.num_shares,
             num_faults=self._peers.num_faults,
-            num_waiting=self._turns.num_waiting,
+            num_waiting=self._entrance.turns.num_waiting,
         )
 
     def recent_errors(self) -> list[BusductError]:
         """Return what consumers did wrong, oldest first, the last 16."""
         return list(self._peers.errors)
 
-    async def _put_in_turn(self, encoded: Encoded, now: float) -> int:
-        if self._pressure.is_high:
-            self._pressure.give_way()
-            await asyncio.sleep(0)
-        return await self._turns.take(lambda: self._accept(encoded, now))
-
-    def _accept(self, encoded: Encoded, now: float) -> int | None:
-        if self._owner.loop is None:
-            self._owner.check()
-        ledger = self._ledger
-        if (delivery := ledger.put_through(encoded, now)) is not None:
-            share, entry = delivery
-            share.send((entry,), ledger.num_dropped)
-            return entry.msg_id
-        msg_id = ledger.put(encoded, now)
-        self._send()
-        if ledger.is_stuck and self._pressure.add(1, encoded.nbytes):
-            self._read()
-        return msg_id
-
-    def _accept_many(self, messages: Sequence[Encoded], now: float) -> list[int]:
-        """Take those for which there is room now."""
-        msg_ids: list[int] = []
-        if self._turns.num_waiting:
-            return msg_ids
-        nbytes = 0
-        for encoded in messages:
-            msg_id = self._ledger.put(encoded, now)
-            if msg_id is None:
-                break
-            msg_ids.append(msg_id)
-            nbytes += encoded.nbytes
-        self._send()
-        if self._ledger.is_stuck and self._pressure.add(len(msg_ids), nbytes):
-            self._read()
-        return msg_ids
-
-    def _send(self) -> None:
-        ledger = self._ledger
-        for share in ledger.assign():
-            share.flush(ledger.num_dropped)
-
     def _read(self) -> None:
         self._peers.drain()
-        self._send()
-
-    def _on_change(self) -> None:
-        self._send()
-        self._turns.notify()
 
     async def _hand_over(self, linger: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -314,12 +268,14 @@ class Producer:
         self._owner.close()
         self._ledger.ignore_windows()
         # Whoever waits for room learns of it.
-        self._on_change()
+        self._entrance.note_change()
         try:
-            await self._turns.until(lambda: not self._ledger.num_pending, linger)
+            await self._entrance.turns.until(
+                lambda: not self._ledger.num_pending, linger
+            )
         finally:
-            self._turns.is_over = True
-            self._turns.notify()
+            self._entrance.turns.is_over = True
+            self._entrance.turns.notify()
             self._watcher.close()
             left = None if deadline is None else max(deadline - loop.time(), 0.0)
             self._peers.close(left)
