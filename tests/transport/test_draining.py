@@ -105,6 +105,28 @@ async def test_publisher_whose_tasks_were_cancelled_answers_again(
             assert await take(subscriber, 5) == samples(0, 5)
 
 
+async def test_answer_that_was_cancelled_is_begun_again(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    # More than goes through at once.
+    messages = [Sample("t", number, bytes(1 << 20)) for number in range(64)]
+    options = {"replay_bytes": 1 << 30, "hwm_bytes": 1 << 20}
+    async with publishing(backend, ipc("a"), **options) as (ctx, publisher):
+        publish(publisher, messages)
+        async with follow(ctx, publisher, replay=64) as subscriber:
+            await eventually(lambda: publisher.statistics().num_replayed)
+            before = publisher.statistics().num_replayed
+            assert before < 64
+            for task in asyncio.all_tasks():
+                if task.get_name().startswith("busduct-replay"):
+                    task.cancel()
+            await settle()
+            taking = asyncio.create_task(take(subscriber, 64))
+            # Sooner than it would ask again of itself.
+            assert await publisher.drain(4.0)
+            assert await taking == messages
+
+
 async def test_cancelled_drain_can_be_begun_again(
     backend: ModuleType, ipc: Ipc
 ) -> None:

@@ -93,6 +93,7 @@ class ReplayServer:
         self._flush = flush
         self._max_request_bytes = max_request_bytes
         self._answers: dict[bytes, asyncio.Task[None]] = {}
+        self._interrupted: dict[bytes, SyncRequest] = {}
         # Of each peer: what had been dropped when its last answer was planned.
         self._answered: dict[bytes, int] = {}
         self._progress = asyncio.Event()
@@ -102,6 +103,9 @@ class ReplayServer:
         """Begin to serve, or go on if somebody has cancelled it."""
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._serve(), name="busduct-replay-server")
+        interrupted, self._interrupted = self._interrupted, {}
+        for peer, request in interrupted.items():
+            self._begin_answer(peer, request)
 
     async def wait_in_step(self) -> None:
         """Wait until all subscribers have what is published, or what is held of it.
@@ -166,10 +170,10 @@ class ReplayServer:
                     self.num_malformed += 1
                     self.errors.append(error)
                 else:
+                    self.num_requests += 1
                     self._begin_answer(peer, request)
 
     def _begin_answer(self, peer: bytes, request: SyncRequest) -> None:
-        self.num_requests += 1
         earlier = self._answers.pop(peer, None)
         if earlier is not None:
             earlier.cancel()
@@ -179,12 +183,18 @@ class ReplayServer:
             return
         task = asyncio.create_task(self._answer(peer, request), name="busduct-replay")
         self._answers[peer] = task
-        task.add_done_callback(lambda done: self._end_answer(peer, done))
+        task.add_done_callback(lambda done: self._end_answer(peer, request, done))
 
-    def _end_answer(self, peer: bytes, task: asyncio.Task[None]) -> None:
-        if self._answers.get(peer) is task:
+    def _end_answer(
+        self, peer: bytes, request: SyncRequest, task: asyncio.Task[None]
+    ) -> None:
+        is_last = self._answers.get(peer) is task
+        if is_last:
             del self._answers[peer]
         if task.cancelled():
+            if is_last:
+                # By nobody here: it is begun again if this goes on.
+                self._interrupted[peer] = request
             return
         # Gone, or closed, or silent: then there is nobody to answer.
         with suppress(BusductError, TimeoutError):
