@@ -14,7 +14,13 @@ from busduct.fmq._consuming import Consuming
 from busduct.fmq._message import Message
 from busduct.fmq._producing import Producing
 
-__all__ = ["MAX_MANY", "SHM_THRESHOLD", "SyncCalls", "seconds_of"]
+__all__ = [
+    "MAX_MANY",
+    "SHM_THRESHOLD",
+    "SyncCalls",
+    "require_no_loop",
+    "seconds_of",
+]
 
 SHM_THRESHOLD = 1 << 20
 # What `get_many` takes at most, unless told.
@@ -55,7 +61,7 @@ class SyncCalls:
             LocalProtocolError: A loop runs in this thread.
         """
         side = self._require_producing()
-        _require_no_loop()
+        require_no_loop()
         return side.put_many_blocking(payloads, shm_threshold)
 
     def get_sync(
@@ -67,7 +73,7 @@ class SyncCalls:
             LocalProtocolError: A loop runs in this thread.
         """
         side = self._require_consuming()
-        _require_no_loop()
+        require_no_loop()
         try:
             return side.get_blocking(seconds_of(timeout))
         except WaitTimeoutError:
@@ -84,7 +90,7 @@ class SyncCalls:
             LocalProtocolError: A loop runs in this thread.
         """
         side = self._require_consuming()
-        _require_no_loop()
+        require_no_loop()
         try:
             return side.get_many_blocking(max_n, seconds_of(timeout))
         except WaitTimeoutError:
@@ -97,7 +103,7 @@ class SyncCalls:
             LocalProtocolError: A loop runs in this thread.
         """
         side = self._require_producing()
-        _require_no_loop()
+        require_no_loop()
         return side.blocking(lambda: side.flush(timeout))
 
     def __iter__(self) -> Iterator[Message]:
@@ -125,7 +131,12 @@ def seconds_of(timeout: float | None) -> float | None:
     return timeout / 1000
 
 
-def _require_no_loop() -> None:
+def require_no_loop() -> None:
+    """Refuse to block a loop.
+
+    Raises:
+        LocalProtocolError: One runs in this thread.
+    """
     if asyncio._get_running_loop() is not None:
         msg = "this would block the event loop of its thread; await the other call"
         raise LocalProtocolError(msg)

@@ -38,9 +38,11 @@ class Side:
         hub: Where it is open; None if it is not.
         loop: That of `hub`.
         is_closed: Whether it cannot be opened any more.
+        what: A word for it.
         closes_last: Whether it takes over what others of its hub give back.
     """
 
+    what = "queue"
     closes_last = False
 
     def __init__(self, hubs: Hubs, name: str, options: QueueOptions) -> None:
@@ -73,8 +75,8 @@ class Side:
                 return False
             elif self.hub.loop is not asyncio.get_running_loop():
                 msg = (
-                    f"queue {self.name!r} is in use in another event loop; "
-                    "ask the FMQ for another queue object here"
+                    f"{self.what} {self.name!r} is in use in another event loop; "
+                    f"ask the FMQ for another {self.what} object here"
                 )
                 raise LocalProtocolError(msg)
             return True
@@ -219,7 +221,7 @@ class Side:
         if self.hub is not None and self.hub.is_stale:
             self.hub.abandon()
         if self.is_closed:
-            raise ClosedError("queue")
+            raise ClosedError(self.what)
 
 
 def in_loop_of(

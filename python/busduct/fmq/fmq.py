@@ -15,6 +15,7 @@ from busduct.fmq._hub import HubSettings
 from busduct.fmq._hubs import Hubs
 from busduct.fmq._payload import PayloadDecoder
 from busduct.fmq._producing import Producing
+from busduct.fmq._topic._parking import Parking
 from busduct.fmq.queue import Queue
 from busduct.fmq.topic import Topic
 
@@ -55,6 +56,7 @@ class FMQ(Scope, AsyncScope):
     ) -> None:
         self.manager = EndpointManager(config, **overrides)
         self._hubs = Hubs(HubSettings(self.manager, key, shm))
+        self._topics = Parking()
         self._finalizer = weakref.finalize(self, self._hubs.close_soon)
         # At exit there is time to wait, which the hubs see to themselves.
         self._finalizer.atexit = False
@@ -106,9 +108,17 @@ class FMQ(Scope, AsyncScope):
 
         Raises:
             ConfigError: It cannot be a name.
+            TypeError: A setting that a topic does not have.
         """
-        self.manager.get_endpoint(name)
-        return Topic(self._hubs, name, owner=self, **overrides)
+        options = self.manager.options_of(name)
+        return Topic(
+            self._hubs,
+            name,
+            options,
+            owner=self,
+            parking=self._topics,
+            **overrides,
+        )
 
     def close(self) -> Awaitable[None]:  # type: ignore[override]
         """Close all queues and topics: hand over what there is, within the lingers.

@@ -1,15 +1,21 @@
 """`Topic`: publish to whoever listens, and listen to whoever publishes."""
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from busduct._scopes import AsyncScope
-from busduct.errors import ClosedError
+from busduct.fmq._closing import begin_closing
+from busduct.fmq._hubs import Hubs
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._queue_sync import require_no_loop
 from busduct.fmq._topic._calling import Callback
-from busduct.fmq._topic._hub import TopicHubs
-from busduct.fmq._topic._local import NOTHING_TO_WAIT_FOR, LocalTopic
+from busduct.fmq._topic._local import NOTHING_TO_WAIT_FOR
 from busduct.fmq._topic._message import TopicMessage
 from busduct.fmq._topic._options import TopicOptions
+from busduct.fmq._topic._parking import Parking
+from busduct.fmq._topic._side import TopicSide
 from busduct.fmq._topic._statistics import TopicStatistics
 from busduct.fmq._topic._subscription import OnGap, TopicSubscription
 
@@ -28,39 +34,57 @@ class Topic(AsyncScope):
     or told as a gap if it is not held any more.
 
     It is in use in one event loop at a time. In another one, once the first has ended,
-    it is another publisher, and subscribed to nothing.
+    it is another publisher, and subscribed to nothing. In code without a loop, it is in
+    use in a thread of its `FMQ`, which is where callbacks run then.
 
     Args:
         hubs: Give each loop what sockets are made of.
         name: Of the topic.
+        options: Configured for it.
         owner: Lives as long as this does.
-        **overrides: Settings of `TopicOptions`, in place of the configured ones.
+        parking: Keeps what is open when nobody refers to this any more.
+        **overrides: Fields of `TopicOptions`, in place of what is configured.
+
+    Raises:
+        TypeError: A setting that a topic does not have.
     """
 
     def __init__(
         self,
-        hubs: TopicHubs,
+        hubs: Hubs,
         name: str,
+        options: QueueOptions,
         *,
         owner: object = None,
+        parking: Parking | None = None,
         **overrides: Any,
     ) -> None:
         self.name = name
-        self._hubs = hubs
         self._owner = owner
-        self._overrides = overrides
-        self._local: LocalTopic | None = None
-        self._is_closed = False
+        topic_options = TopicOptions.of(options, **overrides)
+        parking = parking or Parking()
+        parked = parking.take(name, topic_options)
+        self._side = parked or TopicSide(hubs, name, options, topic_options)
+        self._finalizer = weakref.finalize(self, parking.park, self._side)
+        self._finalizer.atexit = False
 
     @property
     def context(self) -> "Context":
-        """The context that owns its sockets in the running loop."""
-        return self._here().hub.context
+        """What owns its sockets; the same for all of an `FMQ` in one loop.
+
+        Raises:
+            ClosedError: This side is closed.
+            ForkedError: It is open in the parent process.
+            LocalProtocolError: It is open in another loop.
+        """
+        if asyncio._get_running_loop() is None:
+            return self._side.open_anywhere().context
+        return self._side.require_here().hub.context
 
     @property
     def is_closed(self) -> bool:
         """Whether it is closed."""
-        return self._is_closed
+        return self._side.is_closed
 
     async def pub(
         self,
@@ -90,8 +114,39 @@ class Topic(AsyncScope):
             PayloadError: Something in `data` cannot be encoded.
             WaitTimeoutError: The subscribers did not come; nothing was published.
         """
-        return await self._here().pub(
-            data, key=key, wait_for_subscribers=wait_for_subscribers, timeout=timeout
+        side = self._side
+
+        def publish() -> Coroutine[Any, Any, int]:
+            return side.opened.pub(
+                data,
+                key=key,
+                wait_for_subscribers=wait_for_subscribers,
+                timeout=timeout,
+            )
+
+        return await (publish() if side.is_here() else side.elsewhere(publish))
+
+    def pub_sync(
+        self,
+        data: Any,
+        *,
+        key: str = "",
+        wait_for_subscribers: int = 0,
+        timeout: float | None = None,
+    ) -> int:
+        """Publish a message from code without a loop; as `pub`.
+
+        Raises:
+            LocalProtocolError: A loop runs in this thread.
+        """
+        require_no_loop()
+        return self._side.blocking(
+            lambda: self._side.opened.pub(
+                data,
+                key=key,
+                wait_for_subscribers=wait_for_subscribers,
+                timeout=timeout,
+            )
         )
 
     def sub(
@@ -108,7 +163,9 @@ class Topic(AsyncScope):
         next message comes. A slow one holds up nobody else.
 
         It begins at once. Awaiting the result waits until what is published from then
-        on arrives, for at most a second where a publisher does not answer.
+        on arrives, for at most a second where a publisher does not answer. Without a
+        running loop this waits for it, and the calls are made in the thread of the
+        `FMQ`.
 
         Args:
             callback: Called with a `TopicMessage`.
@@ -122,14 +179,36 @@ class Topic(AsyncScope):
             ClosedError: This side is closed.
             ConfigError: Not a pattern of keys, or a negative `replay`.
         """
-        return self._here().sub(callback, prefix, replay=replay, on_gap=on_gap)
+        if asyncio._get_running_loop() is not None:
+            local = self._side.require_here()
+            return local.sub(callback, prefix, replay=replay, on_gap=on_gap)
+
+        async def subscribe() -> None:
+            await self._side.opened.sub(callback, prefix, replay=replay, on_gap=on_gap)
+
+        self._side.blocking(subscribe)
+        return NOTHING_TO_WAIT_FOR
 
     def stop_sub(self) -> Awaitable[None]:
         """End `sub`: no further call begins. Idempotent.
 
-        Awaiting the result waits for the call that is under way.
+        Awaiting the result waits for the call that is under way. Without a running loop
+        this waits for it.
+
+        Raises:
+            LocalProtocolError: It is open in another loop.
         """
-        return NOTHING_TO_WAIT_FOR if self._local is None else self._local.stop_sub()
+        side = self._side
+        if side.local is None or side.hub is None:
+            return NOTHING_TO_WAIT_FOR
+        if asyncio._get_running_loop() is not None:
+            return side.require_here().stop_sub()
+
+        async def stop() -> None:
+            await side.opened.stop_sub()
+
+        side.blocking(stop)
+        return NOTHING_TO_WAIT_FOR
 
     def messages(
         self, prefix: str = "", *, replay: int = 0, on_gap: OnGap | None = None
@@ -144,7 +223,8 @@ class Topic(AsyncScope):
             replay: As of `sub`.
             on_gap: As of `sub`.
         """
-        return self._here().messages(prefix, replay=replay, on_gap=on_gap)
+        local = self._side.require_here()
+        return local.messages(prefix, replay=replay, on_gap=on_gap)
 
     async def __aiter__(self) -> AsyncIterator[TopicMessage]:
         async with self.messages() as subscription:
@@ -153,42 +233,23 @@ class Topic(AsyncScope):
 
     def statistics(self) -> TopicStatistics:
         """Return the counters and what is held."""
-        if self._local is None:
+        if self._side.local is None:
             return TopicStatistics(publisher=None, subscriptions=())
-        return self._local.statistics()
+        return self._side.local.statistics()
 
     def recent_errors(self) -> list[Exception]:
         """Return what others did wrong, and what callbacks raised, the last 16 each."""
-        return [] if self._local is None else self._local.recent_errors()
+        local = self._side.local
+        return [] if local is None else local.recent_errors()
+
+    def close(self) -> Awaitable[None]:
+        """Give subscribers what they are to have, within linger, and subscribe no more.
+
+        Idempotent. It begins at once, and waits for the callback, too; without a
+        running loop it is done on return. Else await what it returns.
+        """
+        return begin_closing(self._side.close_here, self._side.close_blocking)
 
     async def aclose(self) -> None:
-        """Send what was published, within linger, and end what is subscribed to.
-
-        Waits for the callback, but not for the linger, which the context sees to.
-        Idempotent.
-        """
-        self._is_closed = True
-        local, self._local = self._local, None
-        if local is not None:
-            await local.close()
-            local.hub.discard(local)
-
-    def _here(self) -> LocalTopic:
-        """Return what is open in the running loop.
-
-        Raises:
-            ClosedError: This side is closed.
-            ConfigError: Not a name, or no address for it.
-            ForkedError: It is open in the parent process.
-            LocalProtocolError: No loop is running.
-        """
-        if self._is_closed:
-            what = "topic"
-            raise ClosedError(what)
-        hub = self._hubs.here()
-        if self._local is None or self._local.hub is not hub or self._local.is_closed:
-            options = TopicOptions.of(hub.options_of(self.name), **self._overrides)
-            local = LocalTopic(hub, self.name, options)
-            hub.add(local)
-            self._local = local
-        return self._local
+        """Do what `close` does, at the end of an ``async with`` block."""
+        await self._side.close_here()

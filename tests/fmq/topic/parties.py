@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 from busduct.fmq._options import QueueOptions
-from busduct.fmq._topic._hub import TopicPart
 from busduct.fmq._topic._message import TopicMessage
 from busduct.fmq._topic._subscription import TopicSubscription
 from busduct.fmq.topic import Topic
@@ -28,7 +27,10 @@ class Hub:
         self.context = backend.Context()
         self.address = address
         self.endpoints: list[str] = []
-        self._parts: set[TopicPart] = set()
+        self.thread = None
+        self.is_stale = False
+        self.carriers: set[Any] = set()
+        self._parts: set[Any] = set()
 
     def here(self) -> "Hub":
         return self
@@ -46,19 +48,17 @@ class Hub:
         self.endpoints.append(endpoint)
         return endpoint
 
-    def options_of(self, name: str) -> QueueOptions:
-        assert name == NAME
-        return QueueOptions()
-
-    def add(self, part: TopicPart) -> None:
+    def add(self, part: Any, *, is_last: bool = False) -> None:
+        assert not is_last
         self._parts.add(part)
 
-    def discard(self, part: TopicPart) -> None:
+    def discard(self, part: Any) -> None:
         self._parts.discard(part)
 
     async def aclose(self) -> None:
         for part in list(self._parts):
             await part.close()
+            part.settle()
         await self.context.aclose()
 
 
@@ -68,11 +68,11 @@ class Parties:
     def __init__(self, backend: ModuleType, address: str) -> None:
         self.backend = backend
         self.address = address
-        self.hubs: dict[Topic, Hub] = {}
+        self.hubs: dict[Topic, Any] = {}
 
     def topic(self, **options: Any) -> Topic:
-        hub = Hub(self.backend, self.address)
-        topic = Topic(hub, NAME, **options)
+        hub: Any = Hub(self.backend, self.address)
+        topic = Topic(hub, NAME, QueueOptions(), **options)
         self.hubs[topic] = hub
         return topic
 

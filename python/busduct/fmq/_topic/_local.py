@@ -11,9 +11,9 @@ from busduct.errors import (
     ClosedError,
     WaitTimeoutError,
 )
+from busduct.fmq._hub import Hub
 from busduct.fmq._payload import encode
 from busduct.fmq._topic._calling import Callback, Calling
-from busduct.fmq._topic._hub import TopicHub
 from busduct.fmq._topic._keys import topic_of
 from busduct.fmq._topic._options import TopicOptions
 from busduct.fmq._topic._packing import pack
@@ -37,7 +37,7 @@ class LocalTopic:
         options: What it does at its limits.
     """
 
-    def __init__(self, hub: TopicHub, name: str, options: TopicOptions) -> None:
+    def __init__(self, hub: Hub, name: str, options: TopicOptions) -> None:
         self.hub = hub
         self.is_closed = False
         self._name = name
@@ -46,6 +46,11 @@ class LocalTopic:
         self._publishing: Publishing | None = None
         self._calling: Calling | None = None
         self._subscriptions: list[TopicSubscription] = []
+
+    @property
+    def has_subscriptions(self) -> bool:
+        """Whether any is open."""
+        return any(not subscription.is_closed for subscription in self._subscriptions)
 
     async def pub(
         self,

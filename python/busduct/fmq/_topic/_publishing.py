@@ -8,7 +8,7 @@ from busduct._backend import load_backend
 from busduct.codec import MessageCodec
 from busduct.errors import AddressInUseError, ClosedError
 from busduct.fmq._directory import Registration
-from busduct.fmq._topic._hub import TopicHub
+from busduct.fmq._hub import Hub
 from busduct.fmq._topic._options import TopicOptions
 from busduct.fmq._topic._packing import PACKING_BYTES
 from busduct.fmq._topic._publisher_id import new_publisher_id
@@ -47,7 +47,7 @@ class Publishing:
         OSError: What else the system refuses.
     """
 
-    def __init__(self, hub: TopicHub, name: str, options: TopicOptions) -> None:
+    def __init__(self, hub: Hub, name: str, options: TopicOptions) -> None:
         publisher_id = new_publisher_id()
         self.producer_id = publisher_id.hex()
         self._linger = options.linger
@@ -123,7 +123,7 @@ class Publishing:
         await self._publisher.aclose()
 
 
-def _bind(hub: TopicHub, name: str, options: TopicOptions) -> MessagePublisher[bytes]:
+def _bind(hub: Hub, name: str, options: TopicOptions) -> MessagePublisher[bytes]:
     for attempt in range(MAX_PORT_ATTEMPTS):
         endpoint = _with_port(hub.context, hub.data_endpoint(name), options)
         try:
@@ -145,9 +145,7 @@ def _with_port(context: "Context", endpoint: str, options: TopicOptions) -> str:
         socket.close()
 
 
-def _open(
-    hub: TopicHub, endpoint: str, options: TopicOptions
-) -> MessagePublisher[bytes]:
+def _open(hub: Hub, endpoint: str, options: TopicOptions) -> MessagePublisher[bytes]:
     limit = min(options.max_message_bytes + PACKING_BYTES, MAX_PAYLOAD_BYTES)
     return MessagePublisher(
         MessageCodec(bytes),

@@ -14,8 +14,8 @@ from busduct.errors import (
     WaitTimeoutError,
 )
 from busduct.fmq._directory import Watcher
+from busduct.fmq._hub import Hub
 from busduct.fmq._payload import PayloadDecoder
-from busduct.fmq._topic._hub import TopicHub
 from busduct.fmq._topic._keys import key_of, prefix_of
 from busduct.fmq._topic._message import TopicMessage
 from busduct.fmq._topic._options import TopicOptions
@@ -59,7 +59,7 @@ class TopicSubscription(AsyncScope):
 
     def __init__(
         self,
-        hub: TopicHub,
+        hub: Hub,
         name: str,
         pattern: str,
         *,
