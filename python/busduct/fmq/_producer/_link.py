@@ -67,7 +67,7 @@ class Link:
         ConfigError: Not an endpoint.
 
     Attributes:
-        share: What the consumer has; None before it is welcome.
+        share: What the consumer has; None before it is welcome, and at the end.
         is_connected: Whether there is a connection.
     """
 
@@ -101,7 +101,7 @@ class Link:
             self._socket.close(linger=0)
             raise
         self._deadline = self._loop.call_later(HANDSHAKE_SECONDS, self._on_deadline)
-        self._tasks = (
+        self._tasks: tuple[EnduringTask, ...] = (
             EnduringTask("busduct queue link", self._watch),
             EnduringTask("busduct queue acknowledgements", self._read),
         )
@@ -253,6 +253,9 @@ class Link:
             pass
         if self.share is not None:
             self._ledger.remove(self.share)
+        # NB: it refers to the link, which would then last until garbage is collected,
+        # and with its socket the memory of what that did not send.
+        self.share = None
         self._socket.close(linger=0)
         self._on_end(self._fault)
         # What came back may go to others at once.
@@ -264,6 +267,8 @@ class Link:
         self._deadline.cancel()
         for task in self._tasks:
             task.cancel()
+        # As below.
+        self._tasks = ()
 
 
 def _open(context: "Context", options: QueueOptions) -> "Socket":
