@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget::{Number, Pool, Share};
-use super::kept::Kept;
+use super::kept::{Kept, kept_nbytes};
 use super::map::Layout;
 use super::own_segment::{OwnSegment, Plan};
 use super::segment::{PeerAccess, create};
@@ -23,10 +23,6 @@ const SINGLE_LIST: usize = NUM_CLASSES;
 /// The slots at the end of the numbers that are left to single ones, which come and go.
 const MAX_SINGLES: usize = 64;
 const MAX_CLASS_SLOTS: usize = MAX_SLOTS - MAX_SINGLES;
-
-/// A kept segment is of one of so many sizes between a power of two and the next, so that it
-/// has room for payloads that are not all of one length.
-const SIZES_PER_DOUBLING: usize = 8;
 
 /// How large a segment is: both of these, but no more than the third.
 const MIN_SEGMENT_BYTES: usize = 512 << 10;
@@ -300,12 +296,6 @@ fn class_of(nbytes: usize) -> Option<usize> {
     }
     let slot_nbytes = nbytes.max(SMALLEST_CLASS_BYTES).next_power_of_two();
     Some((slot_nbytes / SMALLEST_CLASS_BYTES).trailing_zeros() as usize)
-}
-
-/// How long the slot of a kept segment is to be that `nbytes` are to go into.
-fn kept_nbytes(nbytes: usize) -> Option<usize> {
-    let step = nbytes.checked_next_power_of_two()? / 2 / SIZES_PER_DOUBLING;
-    nbytes.checked_next_multiple_of(step)
 }
 
 /// How many slots of a class make a segment where the budget allows it.

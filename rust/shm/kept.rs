@@ -10,6 +10,10 @@ use super::OwnSegment;
 /// A payload takes a kept segment of up to so many times its size.
 const MAX_WASTE: usize = 2;
 
+/// A kept segment is of one of so many sizes between a power of two and the next, so that it
+/// has room for payloads that are not all of one length.
+const SIZES_PER_DOUBLING: usize = 8;
+
 /// The kept segments of an arena: few, so they are looked through.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -112,4 +116,10 @@ impl Kept {
         let free = self.segments.iter().filter(|entry| entry.is_free());
         free.map(|entry| entry.segment.nbytes()).sum()
     }
+}
+
+/// How long the slot of a kept segment is to be that `nbytes` are to go into.
+pub(super) fn kept_nbytes(nbytes: usize) -> Option<usize> {
+    let step = nbytes.checked_next_power_of_two()? / 2 / SIZES_PER_DOUBLING;
+    nbytes.checked_next_multiple_of(step)
 }
