@@ -142,6 +142,10 @@ class FakeWatcher:
         self._members = {each.member_id: each.endpoint for each in consumers}
         self._on_members(self._members)
 
+    def recent_errors(self) -> tuple[()]:
+        """Return none."""
+        return ()
+
     def close(self) -> None:
         self.is_closed = True
 

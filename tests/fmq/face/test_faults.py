@@ -14,6 +14,7 @@ import pytest
 from tests.fmq.face import scripts
 from tests.processes.conditions import until
 
+from busduct.errors import HandshakeError
 from busduct.fmq import FMQ, Message, Queue
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -117,6 +118,20 @@ async def test_another_consumer_serves_producers_that_come_after_the_first_was_k
     # Whoever comes next removes what the killed one left.
     async with FMQ() as fmq:
         fmq.queue("q", "consumer")
+
+
+async def test_ends_at_the_address_of_another_queue_are_told(home: Path) -> None:
+    place = {"protocol": "ipc", "path": str(home / "place")}
+    async with FMQ(endpoints={"q": place, "r": place}) as fmq:
+        right = fmq.queue("q", "consumer")
+        wrong = [fmq.queue("r", "consumer"), fmq.queue("r", on_full="error")]
+        for queue in wrong:
+            await until(lambda queue=queue: queue.recent_errors())
+            (error,) = queue.recent_errors()
+            assert isinstance(error, HandshakeError)
+            assert "this is the address of 'q', not of 'r'" in str(error)
+        await fmq.queue("q").put("right")
+        assert (await take(right, 1))[0].payload == "right"
 
 
 SMALL_MACHINE = """

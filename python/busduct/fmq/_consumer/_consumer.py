@@ -197,11 +197,15 @@ class Consumer:
         )
 
     def recent_errors(self) -> list[Exception]:
-        """Return what peers did wrong, and why payloads did not decode.
+        """Return why producers cannot learn of it, or what they did wrong.
 
-        The last 16 of each, oldest first.
+        And why payloads did not decode; the last 16 of each, oldest first.
         """
-        return [*self._channel.errors(), *self._opener.errors]
+        return [
+            *self._registration.recent_errors(),
+            *self._channel.errors(),
+            *self._opener.errors,
+        ]
 
     def undelivered(self) -> list[Message]:
         """Take, once it or its context is closed, what nobody will deliver.

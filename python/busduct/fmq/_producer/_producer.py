@@ -256,8 +256,11 @@ class Producer:
         )
 
     def recent_errors(self) -> list[BusductError]:
-        """Return what consumers did wrong, oldest first, the last 16."""
-        return list(self._peers.errors)
+        """Return why there are no consumers, and what those there are did wrong.
+
+        The last 16 of each, oldest first.
+        """
+        return [*self._watcher.recent_errors(), *self._peers.errors]
 
     def _read(self) -> None:
         self._peers.drain()
