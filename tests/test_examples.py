@@ -48,6 +48,22 @@ def test_late_subscriber_gets_the_last_messages() -> None:
     ]
 
 
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
+def test_followers_of_a_topic_get_their_keys(
+    backend_name: str, monkeypatch: pytest.MonkeyPatch, ipc_dir: Path
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(ipc_dir))
+    script = str(ROOT / "examples" / "fmq_topic.py")
+    assert output_of(script).splitlines() == [
+        "message 5 of gpu.0: {'queued': 0}",
+        "gpu.0 has 0 queued",
+        "gpu.0 has 3 queued",
+        "gpu.0 has 4 queued",
+        "gpu.1 has 7 queued",
+    ]
+
+
 @pytest.mark.parametrize(
     ("backend_name", "where"), [("rust", "shared"), ("python", "private")]
 )

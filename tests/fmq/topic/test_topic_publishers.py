@@ -74,8 +74,8 @@ async def test_what_came_of_a_publisher_that_ended_is_taken_later(
     backend: ModuleType, address: str
 ) -> None:
     async with parties(backend, address) as found:
-        # NB: over TCP it waits for a reader that is at its mark.
-        topic = found.topic(linger=0.1)
+        # NB: over TCP it waits so long for a reader that is at its mark.
+        topic = found.topic(linger=1.0)
         subscription = found.topic(hwm_messages=10).messages()
         for number in range(35):
             await topic.pub(number, wait_for_subscribers=1, timeout=PATIENCE)
