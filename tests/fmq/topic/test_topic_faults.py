@@ -149,6 +149,36 @@ async def test_what_is_no_message_is_counted_and_passed_over(
         await publisher.aclose()
 
 
+async def test_what_waits_for_a_publisher_that_is_gone_is_given_with_its_gaps(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    gaps: list[int] = []
+    address = f"ipc://{ipc_dir}/topic"
+    async with parties(backend, address) as found, backend.Context() as context:
+        subscription = found.topic().messages(
+            on_gap=lambda _key, num_missing: gaps.append(num_missing)
+        )
+        # It answers nobody who asks for what is missing.
+        live = context.socket(backend.PUB)
+        endpoint = live.bind(f"ipc://{ipc_dir}/mute")
+        registration = Registration(
+            context, address, NAME, new_publisher_id(), endpoint
+        )
+        await live.wait_subscribers(1, PRESENCE_TOPIC)
+        for number in (3, 5):
+            encoded = Encoded(Encoding.OBJECT, bytes([number]), (), 1, False)
+            payload = pack(encoded, msg_id=number, timestamp=0.0)
+            await live.send_multipart(
+                encode_batch(Batch(topic_of(""), 1, number, [payload]))
+            )
+        await eventually(lambda: subscription.statistics().num_held == 2)
+        live.close()
+        registration.close()
+        assert await payloads(subscription, 2) == [3, 5]
+        assert gaps == [3, 1]
+        await eventually(lambda: not subscription.statistics().num_publishers)
+
+
 @pytest.mark.parametrize(
     "says", [b"", b"\0" * 100, b"HTTP/1.1 400 Bad Request\r\n\r\n"]
 )
