@@ -369,6 +369,12 @@ class TestNamesAndPaths:
         assert len(one.removeprefix("ipc://")) <= 107
         assert manager.address_of("x" * 200 + "a") == one
 
+    def test_a_long_address_is_shortened_too(self) -> None:
+        endpoints = {"q": Endpoint("ipc", "/tmp/" + "x" * 200)}
+        address = EndpointManager({"endpoints": endpoints}).address_of("q")
+        assert address.startswith("ipc:///tmp/")
+        assert len(address) < 50
+
     def test_a_root_that_no_socket_fits_into_is_refused(self) -> None:
         manager = EndpointManager({"ipc_root": "/" + "x" * 120})
         with pytest.raises(ConfigError, match="the limit is 107"):

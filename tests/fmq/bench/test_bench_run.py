@@ -13,7 +13,8 @@ from tests.processes.conditions import until
 
 from busduct.errors import WorkerDiedError, WorkerError
 from busduct.fmq.bench import BenchConfig, BenchProgress, BenchReport, BenchRun
-from busduct.fmq.bench._round import Round
+from busduct.fmq.bench._control import WarmUp
+from busduct.fmq.bench._round import Round, _Member
 
 SMALL: dict[str, Any] = {
     "num_messages": 30,
@@ -97,6 +98,22 @@ async def test_every_producer_and_consumer_takes_part(
     last = [look for look in looks if not look.rate][-1]
     assert sum(last.num_got) == 400
     assert len(last.num_put) == len(last.num_got) == 2
+
+
+async def test_a_warm_up_is_repeated_until_every_consumer_had_some() -> None:
+    round_ = Round(BURST, "kernel", "burst", lambda *_: None)
+    consumers = [_Member("consumer", index, None) for index in range(2)]
+    round_._members = {each.name: each for each in consumers}
+    told: list[object] = []
+
+    async def tell(control: object, members: object, message: object) -> None:
+        told.append(message)
+        # The second one is not connected before the third time.
+        consumers[len(told) // 3].num_messages += BURST.num_warmup
+
+    round_._tell = tell
+    assert await round_._warm_up(None) == 3
+    assert told == [WarmUp()] * 3
 
 
 async def test_it_can_be_ended_early_with_a_report(no_leaks: None) -> None:
