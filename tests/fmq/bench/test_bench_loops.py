@@ -88,7 +88,8 @@ async def test_a_pace_is_kept(any_loop: str) -> None:
         assert message.timestamp - found.first >= number * 0.001 - 0.0005
     lags = integers(found.lags)
     assert len(lags) == 20
-    assert min(lags) >= 0
+    # A time in seconds is right to some nanoseconds.
+    assert min(lags) > -1000
 
 
 async def test_a_warm_up_is_compared_and_not_measured(any_loop: str) -> None:
