@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +13,11 @@ from busduct.fmq._hub import Hub
 from busduct.fmq._hubs import Hubs
 from busduct.fmq._message import Message
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._orphans import heirs_of
 from busduct.fmq._outlet import Outlet
+from busduct.fmq._producing import Producing
 from busduct.fmq._side import Side, in_loop_of
-from busduct.fmq._wire import Data
+from busduct.fmq._wire import Data, Encoded
 from busduct.statistics import QueueConsumerStatistics
 
 __all__ = ["Consuming"]
@@ -25,8 +26,8 @@ __all__ = ["Consuming"]
 class Consuming(Side):
     """Takes messages.
 
-    What it had not taken when a hub ended goes back to its producers; what those that
-    had ended before had sent is kept for the next hub.
+    What it had not taken when it ends goes back to its producers; what those that had
+    ended before had sent it puts into the queue again.
 
     Args:
         hubs: As of `Side`.
@@ -36,7 +37,6 @@ class Consuming(Side):
 
     Attributes:
         consumer: The last; open where the side is.
-        kept: What is left of earlier hubs, to be taken first.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Consuming(Side):
     ) -> None:
         super().__init__(hubs, name, options)
         self.consumer: Consumer | None = None
-        self.kept: deque[Message] = deque()
+        self._heirs: list[Producing] = []
         self._decode = decode
         self._outlet: Outlet | None = None
 
@@ -80,7 +80,7 @@ class Consuming(Side):
 
     def get_at_once(self) -> Message | None:
         """Take a message; None where `get` may have to wait, or look elsewhere."""
-        if self.kept or self._outlet is not None:
+        if self._outlet is not None:
             return None
         assert self.consumer is not None
         return self.consumer.get_in_turn()
@@ -160,9 +160,9 @@ class Consuming(Side):
         """Return what producers did wrong, and what did not decode."""
         return [] if self.consumer is None else self.consumer.recent_errors()
 
-    def undelivered(self) -> list[Message]:
-        """Return what nobody else will deliver."""
-        return list(self.kept)
+    def undelivered(self) -> list[Encoded]:
+        """Return what was put into the queue again, and no consumer was sent."""
+        return [encoded for heir in self._heirs for encoded in heir.undelivered()]
 
     async def close(self) -> None:
         """Give back what was not taken."""
@@ -170,13 +170,20 @@ class Consuming(Side):
             await self._outlet.close()
         if self.consumer is not None:
             await self.consumer.close()
+            for heir in self._find_heirs():
+                if self.hub is not None:
+                    heir.resume(self.hub)
+                    heir.end_when_done()
+
+    def abandon(self) -> None:
+        """Leave all to `settle`."""
 
     def settle(self) -> None:
         """Keep what nobody else will deliver."""
         super().settle()
         self._outlet = None
-        if self.consumer is not None:
-            self.kept.extend(self.consumer.undelivered())
+        for heir in self._find_heirs():
+            self._hubs.carry(heir)
 
     def _open_on(self, hub: Hub) -> None:
         self.consumer = Consumer(
@@ -188,13 +195,18 @@ class Consuming(Side):
             decode=self._decode,
         )
 
-    def _forget_parent(self) -> None:
-        self.kept.clear()
+    def _find_heirs(self) -> list[Producing]:
+        """Return what will deliver to others what nobody else has."""
+        orphans = [] if self.consumer is None else self.consumer.take_orphans()
+        heirs = [
+            Producing(self._hubs, self.name, self.options, state=state)
+            for state in heirs_of(orphans)
+        ]
+        self._heirs += heirs
+        return heirs
 
     def _get_set_aside(self) -> Message | None:
-        """Take what is kept from earlier, or was taken for other threads."""
-        if self.kept:
-            return self.kept.popleft()
+        """Take what was taken for other threads."""
         return None if self._outlet is None else self._outlet.take()
 
     def _get_outlet(self) -> Outlet:

@@ -1,13 +1,16 @@
 """A task that only its owner can end."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["EnduringTask"]
+__all__ = ["EnduringTask", "abandon_tasks", "wait_ending_tasks"]
 
 # Code that cancels whatever there is until nothing is left comes to an end.
 MAX_RESTARTS = 16
+
+_alive: "weakref.WeakSet[EnduringTask]" = weakref.WeakSet()
 
 
 class EnduringTask:
@@ -34,6 +37,17 @@ class EnduringTask:
         self._is_ended = False
         self._restarts_left = MAX_RESTARTS
         self._task = self._begin()
+        _alive.add(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where it runs."""
+        return self._loop
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its owner has ended it, and it still runs."""
+        return self._is_ended and not self._task.done()
 
     @property
     def done(self) -> bool:
@@ -42,8 +56,9 @@ class EnduringTask:
 
     def cancel(self) -> None:
         """End it for good. Idempotent."""
-        self._is_ended = True
-        self._task.cancel()
+        if not self._is_ended:
+            self._is_ended = True
+            self._task.cancel()
 
     async def wait_ended(self) -> None:
         """Wait until it runs no more; what it raised has been told to the loop.
@@ -53,6 +68,14 @@ class EnduringTask:
         while not self.done:
             await asyncio.wait({self._task})
             # Where it begins again, it does in a callback that was added before ours.
+
+    def abandon(self) -> None:
+        """End it at once, when the loop runs no more. Idempotent."""
+        self._is_ended = True
+        if not self._task.done():
+            # NB: what it waits for holds it in turn, out of the collector's sight.
+            self._task.get_coro().close()
+            self._task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def _begin(self) -> asyncio.Task[None]:
         task = self._loop.create_task(self._make(), name=self._name)
@@ -74,3 +97,17 @@ class EnduringTask:
                     "task": task,
                 }
             )
+
+
+def abandon_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End those of a loop that runs no more."""
+    for task in list(_alive):
+        if task.loop is loop:
+            task.abandon()
+
+
+async def wait_ending_tasks() -> None:
+    """Wait until those of the running loop that were ended run no more."""
+    loop = asyncio.get_running_loop()
+    for task in [task for task in _alive if task.loop is loop and task.is_ending]:
+        await task.wait_ended()

@@ -14,6 +14,7 @@ from busduct._loop_thread import LoopThread
 from busduct.errors import BusductError, ClosedError, ForkedError
 from busduct.fmq._data_endpoints import DataEndpoints
 from busduct.fmq._endpoint_manager import EndpointManager
+from busduct.fmq._enduring_task import abandon_tasks, wait_ending_tasks
 from busduct.fmq._options import QueueOptions
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ class Part(Protocol):
     async def close(self) -> None:
         """Hand over what there is, within the linger. Idempotent."""
 
+    def abandon(self) -> None:
+        """End at once: the loop runs no more."""
+
     def settle(self) -> None:
-        """Save what was not handed over: the context is closed, by now or at once."""
+        """Save what was not handed over, as the context is closed."""
 
 
 class Hub:
@@ -177,6 +181,11 @@ class Hub:
         if self._is_ended:
             return
         self.is_closed = self._is_ended = True
+        abandon_tasks(self.loop)
+        for part in self._parts:
+            # Who waits in that loop cannot be told.
+            with suppress(BusductError, RuntimeError):
+                part.abandon()
         with suppress(BusductError):
             self.context.close()
         self._let_go()
@@ -185,13 +194,20 @@ class Hub:
         async with self._ending:
             if self._is_ended:
                 return
-            self.is_closed = True
             # What consumers give back is handed over by the producers of this process.
-            for is_last in (False, True):
-                await _close(
-                    [part for part, last in self._parts.items() if last is is_last]
-                )
+            closed: set[Part] = set()
+            while early := [
+                part
+                for part, is_last in self._parts.items()
+                if not is_last and part not in closed
+            ]:
+                await _close(early)
+                closed.update(early)
+            self.is_closed = True
+            await _close([part for part in self._parts if part not in closed])
             await self.context.aclose()
+            # Whose loop may not run any further.
+            await wait_ending_tasks()
             self._is_ended = True
             self._let_go()
 

@@ -111,6 +111,8 @@ class Hubs:
                 hub.abandon()
             else:
                 await asyncio.wrap_future(Job(hub.loop, "fmq end", hub.end).future)
+                if hub.thread is not None:
+                    await asyncio.wrap_future(hub.thread.finished)
         self._forget(None)
 
     def close_soon(self) -> None:
@@ -206,5 +208,7 @@ def _end_blocking(hub: Hub) -> None:
         # A loop that its thread has left cannot do it.
         with suppress(LocalProtocolError):
             Job(hub.loop, "fmq end", hub.end).wait()
+            if hub.thread is not None:
+                hub.thread.join()
             return
     hub.abandon()

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
+from busduct.errors import ClosedError
+from busduct.fmq._enduring_task import EnduringTask
 from busduct.fmq._hub import Hub
 from busduct.fmq._hubs import Hubs
 from busduct.fmq._inlet import Inlet
@@ -32,6 +34,7 @@ class Producing(Side):
         name: As of `Side`.
         options: As of `Side`.
         enc_hook: As of `encode`.
+        state: Of a producer that this one goes on for.
     """
 
     closes_last = True
@@ -41,13 +44,15 @@ class Producing(Side):
         hubs: Hubs,
         name: str,
         options: QueueOptions,
-        enc_hook: Callable[[Any], Any] | None,
+        enc_hook: Callable[[Any], Any] | None = None,
+        state: ProducerState | None = None,
     ) -> None:
         super().__init__(hubs, name, options)
         self.producer: Producer | None = None
         self._enc_hook = enc_hook
-        self._state = ProducerState()
+        self._state = state or ProducerState()
         self._inlet: Inlet | None = None
+        self._ending: EnduringTask | None = None
 
     def encode(self, data: Any, threshold: int) -> Encoded:
         """Return a payload that can be sent; in the loop."""
@@ -95,7 +100,11 @@ class Producing(Side):
         assert self.producer is not None
         if self._inlet is not None:
             self._inlet.drain()
-        return await self.producer.flush(timeout)
+        is_sent = await self.producer.flush(timeout)
+        if is_sent and self.hub is not None:
+            # What was accepted in this turn of the loop is written at its end.
+            self.hub.context.run_once()
+        return is_sent
 
     async def wait_acknowledged(self, timeout: float | None) -> bool:
         """Wait until consumers are done with all; in the loop."""
@@ -103,6 +112,16 @@ class Producing(Side):
         if self._inlet is not None:
             self._inlet.drain()
         return await self.producer.wait_acknowledged(timeout)
+
+    def end_when_done(self) -> None:
+        """Have it closed once consumers are done with all; in the loop."""
+        self._ending = EnduringTask("fmq heir", self._end_when_done)
+
+    async def _end_when_done(self) -> None:
+        assert self.producer is not None
+        with suppress(ClosedError):
+            await self.producer.wait_acknowledged()
+            await self.close_here()
 
     def statistics(self) -> QueueProducerStatistics:
         """Return what the producer counted, also in earlier loops."""
@@ -143,6 +162,13 @@ class Producing(Side):
             self._inlet.close()
         if self.producer is not None:
             await self.producer.close()
+
+    def abandon(self) -> None:
+        """End at once."""
+        if self._inlet is not None:
+            self._inlet.close()
+        if self.producer is not None:
+            self.producer.abandon()
 
     def settle(self) -> None:
         """Keep what was not handed over."""

@@ -70,7 +70,7 @@ class Side:
         with self._lock:
             self._leave_stale_hub()
             if self.hub is None:
-                self._open(self._hubs.here())
+                self.resume(self._hubs.here())
             elif self.hub.thread is not None:
                 return False
             elif self.hub.loop is not asyncio.get_running_loop():
@@ -98,12 +98,17 @@ class Side:
             return self.hub
 
     def resume(self, hub: Hub) -> None:
-        """Go on with what was left, on `hub`, in its loop."""
+        """Open, and go on with what was left, on `hub`, in its loop. Idempotent."""
+        # NB: a new hub does so itself with those that have something left.
         if self.hub is None:
             self._open(hub)
 
     async def close(self) -> None:
         """Hand over what there is, within the linger; in the loop. Idempotent."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """End at once: the loop runs no more."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -203,7 +208,7 @@ class Side:
 
     def _open_in(self, hub: Hub) -> Callable[[], Coroutine[Any, Any, None]]:
         async def open_there() -> None:
-            self._open(hub)
+            self.resume(hub)
 
         return open_there
 

@@ -183,6 +183,8 @@ class Queue(SyncCalls):
     async def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was put has been sent to consumers; tell whether it was.
 
+        From then on it arrives, even if this process is killed.
+
         Args:
             timeout: Seconds; None for no bound.
 

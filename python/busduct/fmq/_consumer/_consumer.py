@@ -208,6 +208,11 @@ class Consumer:
         ]
 
     def undelivered(self) -> list[Message]:
+        """Take, as messages, what `take_orphans` gives."""
+        orphans = self.take_orphans()
+        return [m for taken in orphans if (m := self._opener.open(taken)) is not None]
+
+    def take_orphans(self) -> list[Taken]:
         """Take, once it or its context is closed, what nobody will deliver.
 
         Those are the messages that were not taken, or not done with, and whose producer
@@ -216,7 +221,7 @@ class Consumer:
         if self._channel.is_over:
             self._let_go()
         orphans, self._orphans = self._orphans, []
-        return [m for taken in orphans if (m := self._opener.open(taken)) is not None]
+        return orphans
 
     async def close(self) -> None:
         """Tell producers what is done, and end. Idempotent.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from busduct._backend import load_backend
 from busduct.errors import BusductError
 from busduct.fmq._directory import Watcher
+from busduct.fmq._enduring_task import EnduringTask
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._producer._entrance import Entrance
 from busduct.fmq._producer._ledger import Ledger
@@ -66,7 +67,8 @@ class Producer:
         self._owner = Owner()
         self._ledger = Ledger(options, state)
         self._entrance = Entrance(self._ledger, self._owner, self._read)
-        self._closing: asyncio.Future[None] | None = None
+        self._closing: EnduringTask | None = None
+        self._deadline: float | None = None
         open_link = partial(
             Link,
             context,
@@ -213,19 +215,26 @@ class Producer:
         """Take no more; hand over what it holds, however little consumers take ahead.
 
         What was sent is the consumers'; what was not, `undelivered` tells. Idempotent:
-        a second call waits for the first. Cancelling gives up what waits.
+        a second call waits for the first. Cancelled, it goes on all the same.
 
         Args:
             linger: Seconds instead of those of the options; None for no bound.
         """
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
-            return
-        self._closing = asyncio.get_running_loop().create_future()
-        try:
-            await self._hand_over(self._linger if linger is ... else linger)
-        finally:
-            self._closing.set_result(None)
+        if self._closing is None:
+            seconds = self._linger if linger is ... else linger
+            if seconds is not None:
+                self._deadline = asyncio.get_running_loop().time() + seconds
+            self._owner.close()
+            self._ledger.ignore_windows()
+            # Whoever waits for room learns of it.
+            self._entrance.note_change()
+            self._closing = EnduringTask("fmq-producer-close", self._hand_over)
+        await self._closing.wait_ended()
+
+    def abandon(self) -> None:
+        """End at once, when the loop runs no more: nothing further is handed over."""
+        self._owner.close()
+        self._watcher.close()
 
     def undelivered(self) -> list[Encoded]:
         """Return what no consumer was sent, the oldest first.
@@ -265,21 +274,16 @@ class Producer:
     def _read(self) -> None:
         self._peers.drain()
 
-    async def _hand_over(self, linger: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = None if linger is None else loop.time() + linger
-        self._owner.close()
-        self._ledger.ignore_windows()
-        # Whoever waits for room learns of it.
-        self._entrance.note_change()
-        try:
-            await self._entrance.turns.until(
-                lambda: not self._ledger.num_pending, linger
-            )
-        finally:
-            self._entrance.turns.is_over = True
-            self._entrance.turns.notify()
-            self._watcher.close()
-            left = None if deadline is None else max(deadline - loop.time(), 0.0)
-            self._peers.close(left)
-            self._lender.close()
+    async def _hand_over(self) -> None:
+        turns = self._entrance.turns
+        await turns.until(lambda: not self._ledger.num_pending, self._time_left())
+        turns.is_over = True
+        turns.notify()
+        self._watcher.close()
+        self._peers.close(self._time_left())
+        self._lender.close()
+
+    def _time_left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(self._deadline - asyncio.get_running_loop().time(), 0.0)
