@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
-from busduct._loop_thread import Job
+from busduct._loop_thread import Job, is_running_in
 from busduct.errors import ClosedError, ForkedError, LocalProtocolError
 from busduct.fmq._hub import Hub
 from busduct.fmq._hubs import Hubs
@@ -124,6 +124,17 @@ class Side:
         except asyncio.CancelledError:
             job.cancel()
             raise
+
+    def look(self, find: Callable[[], T]) -> T:
+        """Call a function where the side is open, from anywhere; it does not wait."""
+        hub = self.hub
+        if hub is None or hub.is_stale or is_running_in(hub.loop):
+            return find()
+
+        async def find_there() -> T:
+            return find()
+
+        return in_loop_of(hub, "fmq look", find_there).wait()
 
     def blocking(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine where the side is open, in no loop's thread."""

@@ -206,11 +206,11 @@ class Queue(SyncCalls):
 
     def statistics(self) -> QueueStatistics:
         """Return the counters, and what is held."""
-        return self._side.statistics()
+        return self._side.look(self._side.statistics)
 
     def recent_errors(self) -> list[Exception]:
         """Return what others did wrong, the last 16 of each kind."""
-        return self._side.recent_errors()
+        return self._side.look(self._side.recent_errors)
 
     def undelivered(self) -> list[Any]:
         """Return what nobody will deliver, once the queue and its `FMQ` are closed.
