@@ -36,7 +36,10 @@ class StandIn:
         self._num_put = 0
 
     async def put(self, data: Any, shm_threshold: int = 0) -> int:
-        await asyncio.sleep(self._seconds)
+        end = time.monotonic() + self._seconds
+        # NB: timers of uvloop may be early by a millisecond.
+        while time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         self.thresholds.add(shm_threshold)
         self.held.put_nowait(Put(data, self._num_put, time.time()))
         self._num_put += 1
@@ -70,7 +73,7 @@ async def test_a_burst_is_put_as_fast_as_can_be(any_loop: str) -> None:
     assert before <= found.first <= found.last <= time.time()
     puts = integers(found.puts)
     assert len(puts) == 20
-    assert min(puts) > 500_000
+    assert min(puts) >= 999_000
     assert sum(puts) / 1e9 <= found.last - found.first + 0.01
     assert found.lags == b""
     assert found.cpu_seconds > 0
