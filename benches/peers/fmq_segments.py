@@ -69,15 +69,17 @@ def opened(kind: int) -> Iterator[zmq.asyncio.Socket]:
 
 
 @contextlib.asynccontextmanager
-async def producing(task: Task) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Give a call that puts a payload."""
+async def producing(
+    task: Task, threshold: int = THRESHOLD
+) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Give a call that puts a payload; from `threshold` bytes on by a segment."""
     with opened(zmq.PUSH) as push:
         push.connect(f"ipc://{task.directory}/queue")
         num_put = 0
 
         async def put(payload: bytes) -> None:
             nonlocal num_put
-            if len(payload) < THRESHOLD:
+            if len(payload) < threshold:
                 message = Message(num_put, payload)
             else:
                 message = Message(num_put, None, lay_out(payload))

@@ -1,7 +1,8 @@
 """Queues: busduct beside the protocol of FastDeploy's FMQ, and beside zmq.asyncio.
 
-That protocol is one named segment for each payload of 1 MiB and more, and pickle over
-zmq.asyncio (benches/peers/fmq_segments.py). Three works:
+That protocol is pickle over zmq.asyncio, and a named segment for each payload: for all
+of them (benches/peers/fmq_segment_each.py), or, by its default, for those of 1 MiB and
+more (fmq_segments.py). Three works:
 
 - `burst`: so many messages as fast as they are taken, 1 GiB of them but 20,000 at most;
   the rate from the first `put` to the last `get`, and how long each was on its way,
@@ -25,8 +26,9 @@ import runner
 from targets import Target
 
 OURS, VIEWS = "busduct_queue", "busduct_queue_view"
-SEGMENTS, ZMQ_ASYNCIO = "fmq_segments", "zmq_asyncio_queue"
-PEERS = (OURS, VIEWS, SEGMENTS, ZMQ_ASYNCIO)
+SEGMENTS, EACH = "fmq_segments", "fmq_segment_each"
+ZMQ_ASYNCIO = "zmq_asyncio_queue"
+PEERS = (OURS, VIEWS, SEGMENTS, EACH, ZMQ_ASYNCIO)
 KIB, MIB = 1 << 10, 1 << 20
 BURST_BYTES = 1 << 30
 MAX_BURST = 20_000
@@ -110,7 +112,7 @@ def pair(peer: str, nbytes: int, seconds: float, *options: object) -> runner.Fig
 WORKS = {
     "burst": Work(
         "1 producer, 1 consumer, as fast as they go",
-        (OURS, VIEWS, SEGMENTS),
+        (OURS, VIEWS, SEGMENTS, EACH),
         (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB),
         ("rate", "mean_us"),
     ),
@@ -138,7 +140,7 @@ MEASURES = {
     f"{name}/{figure}": report.Measure(
         work.title + FIGURES[figure][0],
         *FIGURES[figure][1:],
-        rivals=(SEGMENTS, ZMQ_ASYNCIO),
+        rivals=(SEGMENTS, EACH, ZMQ_ASYNCIO),
     )
     for name, work in WORKS.items()
     for figure in work.figures
@@ -146,11 +148,9 @@ MEASURES = {
 
 
 def times(text: str, nbytes: int, asked: float, ours: str = OURS) -> Target:
-    """Ask for a multiple of the rate of the protocol with segments."""
+    """Ask for a multiple of the rate of the protocol with a segment a message."""
     cell = "burst/rate"
-    return Target(
-        text, "msg/s", (cell, ours, nbytes), asked, ((cell, SEGMENTS, nbytes),)
-    )
+    return Target(text, "msg/s", (cell, ours, nbytes), asked, ((cell, EACH, nbytes),))
 
 
 TARGETS = (
