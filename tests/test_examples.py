@@ -48,6 +48,32 @@ def test_late_subscriber_gets_the_last_messages() -> None:
     ]
 
 
+FMQ_OUTPUTS = {
+    "fmq_hello.py": [
+        *(f"HELLO {number}" for number in range(10)),
+        "workers killed by a request: 1",
+    ],
+    "fmq_pipeline.py": ["0 the quick brown fox", "1 jumps over", "2 the lazy dog"],
+    "fmq_tensors.py": [
+        *(
+            f"step {step}: float32 (1024, 256), mean {step}.0, writeable: False"
+            for step in range(3)
+        ),
+        "filled in place: 1048576 bytes, mean 0.5",
+    ],
+}
+
+
+@pytest.mark.parametrize("backend_name", ["rust", "python"])
+@pytest.mark.parametrize("name", FMQ_OUTPUTS)
+def test_queues_between_processes(
+    name: str, backend_name: str, monkeypatch: pytest.MonkeyPatch, ipc_dir: Path
+) -> None:
+    monkeypatch.setenv("BUSDUCT_BACKEND", backend_name)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(ipc_dir))
+    assert output_of(str(ROOT / "examples" / name)).splitlines() == FMQ_OUTPUTS[name]
+
+
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
 def test_followers_of_a_topic_get_their_keys(
     backend_name: str, monkeypatch: pytest.MonkeyPatch, ipc_dir: Path

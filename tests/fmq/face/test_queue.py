@@ -58,6 +58,19 @@ async def test_what_is_put_is_got(any_loop: str) -> None:
     assert first.producer_id == second.producer_id
 
 
+async def test_what_is_at_the_threshold_has_a_descriptor() -> None:
+    async with FMQ() as fmq:
+        producer, consumer = fmq.queue("q"), fmq.queue("q", "consumer")
+        await producer.put(bytes(1 << 20))
+        await producer.put(bytes(1 << 20), shm_threshold=(1 << 20) + 1)
+        large = await consumer.get(timeout=20_000)
+        small = await consumer.get(timeout=20_000)
+    assert large is not None
+    assert large.descriptor.size == 1 << 20
+    assert small is not None
+    assert small.descriptor is None
+
+
 async def test_a_queue_tells_its_name_and_role() -> None:
     async with FMQ() as fmq:
         queue = fmq.queue("q", Role.CONSUMER)
