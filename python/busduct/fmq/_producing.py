@@ -65,14 +65,22 @@ class Producing(Side):
             enc_hook=self._enc_hook,
         )
 
-    async def put(self, data: Any, threshold: int) -> int:
-        """Encode a payload and put it; in the loop."""
-        encoded = self.encode(data, threshold)
+    def put_at_once(self, encoded: Encoded) -> int | None:
+        """Put a message; None where `put` may have to wait, or threads do so too."""
+        if self._inlet is not None:
+            return None
         assert self.producer is not None
-        if self._inlet is None:
+        return self.producer.try_put(encoded)
+
+    async def put(self, encoded: Encoded) -> int:
+        """Put a message, waiting for room; in the loop."""
+        assert self.producer is not None
+        with self._pause():
             return await self.producer.put(encoded)
-        with self._inlet.pause():
-            return await self.producer.put(encoded)
+
+    async def put_one(self, data: Any, threshold: int) -> int:
+        """Encode a payload and put it; in the loop."""
+        return await self.put(self.encode(data, threshold))
 
     async def put_many(self, payloads: Sequence[Any], threshold: int) -> list[int]:
         """Encode payloads and put them in order; in the loop."""

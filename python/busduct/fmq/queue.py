@@ -102,8 +102,11 @@ class Queue(SyncCalls):
         """
         side = self._require_producing()
         if side.loop is asyncio.get_running_loop() or side.open_here():
-            return await side.put(data, shm_threshold)
-        return await side.elsewhere(lambda: side.put(data, shm_threshold))
+            # NB: the shortest way, as it is that of a message there is room for.
+            encoded = side.encode(data, shm_threshold)
+            msg_id = side.put_at_once(encoded)
+            return await side.put(encoded) if msg_id is None else msg_id
+        return await side.elsewhere(lambda: side.put_one(data, shm_threshold))
 
     async def put_many(
         self, payloads: Sequence[Any], shm_threshold: int = SHM_THRESHOLD

@@ -193,6 +193,26 @@ async def test_a_consumer_that_goes_returns_what_it_did_not_acknowledge() -> Non
         assert await producer.wait_acknowledged(20)
 
 
+async def test_a_consumer_that_goes_hands_on_what_the_gone_had_sent(
+    any_loop: str,
+) -> None:
+    async with FMQ() as fmq:
+        first = fmq.queue("q", "consumer")
+        async with FMQ() as other:
+            producer = other.queue("q")
+            await producer.put_many(["a", "b", "c"])
+            await is_connected(producer, 1)
+        message = await first.get(timeout=20_000)
+        assert message is not None
+        assert message.payload == "a"
+        await first.close()
+        second = fmq.queue("q", "consumer")
+        left = [await second.get(timeout=20_000) for _ in range(2)]
+        assert [each.payload for each in left if each] == ["b", "c"]
+        assert {each.producer_id for each in left if each} == {message.producer_id}
+        assert [each.msg_id for each in left if each] == [1, 2]
+
+
 async def test_a_message_that_is_given_back_comes_again() -> None:
     async with FMQ() as fmq:
         producer = fmq.queue("q")
