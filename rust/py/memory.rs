@@ -40,6 +40,8 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// Make memory for a frame that is to be received.
+    ///
+    /// NB: in small pages: a peer may announce much, and send no more than a little of it.
     pub(super) fn new(nbytes: usize) -> Result<Self, OutOfMemory> {
         if is_io_thread() {
             Ok(Self::other(Other::plain(nbytes)?, nbytes))
@@ -50,14 +52,13 @@ impl Memory {
 
     /// Make memory for a caller to fill, aligned to 64 bytes.
     pub(super) fn aligned(nbytes: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self::other(Other::aligned(nbytes)?, nbytes))
+        let memory = Self::other(Other::aligned(nbytes)?, nbytes);
+        prefer_huge_pages(memory.start, nbytes);
+        Ok(memory)
     }
 
     fn other(mut other: Other, nbytes: usize) -> Self {
         let start = other.start();
-        if matches!(other, Other::Plain(_) | Other::Aligned(_)) {
-            prefer_huge_pages(start, nbytes);
-        }
         Self { owner: Owner::of_other(other), start, nbytes }
     }
 
@@ -88,7 +89,6 @@ impl Memory {
         // SAFETY: `owner` is a `bytes` object.
         let start = unsafe { ffi::PyBytes_AsString(owner.as_ptr()) }.cast::<u8>();
         let start = NonNull::new(start).ok_or(OutOfMemory)?;
-        prefer_huge_pages(start, nbytes);
         Ok(Self { owner: Owner::of_bytes(owner.unbind()), start, nbytes })
     }
 
@@ -201,6 +201,7 @@ fn prefer_huge_pages(start: NonNull<u8>, nbytes: usize) {
 /// MemoryError.
 fn copy(py: Python<'_>, source: &[u8]) -> PyResult<Py<PyBytes>> {
     let copied = Memory::python(source.len()).map_err(|_| PyMemoryError::new_err(()))?;
+    prefer_huge_pages(copied.start, copied.nbytes);
     // SAFETY: `start` and `nbytes` are of the new object, which nobody else knows of.
     let target: &mut [MaybeUninit<u8>] =
         unsafe { slice::from_raw_parts_mut(copied.start.as_ptr().cast(), copied.nbytes) };
