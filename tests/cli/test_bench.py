@@ -48,6 +48,12 @@ def test_report_is_tables_side_by_side(rust: object) -> None:
     assert "\x1b" not in found.stdout + found.stderr
 
 
+def test_no_figure_is_cut_off_in_a_narrow_terminal(rust: object) -> None:
+    found = busduct_command("bench", "fmq", *SMALL, "--mode", "burst", COLUMNS="60")
+    assert "\N{HORIZONTAL ELLIPSIS}" not in found.stdout
+    assert "shared memory" in found.stdout
+
+
 def test_report_as_json_and_as_a_picture(tmp_path: Path) -> None:
     data, plot = tmp_path / "report.json", tmp_path / "report.png"
     bench("--shm", "off", "--rate", "400", "--json", str(data), "--plot", str(plot))

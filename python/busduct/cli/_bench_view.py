@@ -34,6 +34,7 @@ _MAX_BARS = 8
 _CARRIERS = {"shm": "shared memory", "kernel": "kernel"}
 _LATENCIES = ("avg", "min", "P50", "P95", "P99", "max")
 _GIGABYTE = 1e9
+_MIN_WIDTH = 110
 
 
 class BenchView:
@@ -111,6 +112,8 @@ class BenchView:
 def show_bench(report: "BenchReport", *, to_stderr: bool) -> None:
     """Show a report as tables: all cases side by side, then who did what in each."""
     console = Console(stderr=to_stderr, highlight=False)
+    # A figure that is cut off is none; a narrow terminal wraps the line instead.
+    console.width = max(console.width, _MIN_WIDTH)
     settings = report.settings
     console.print(
         f"{settings.num_producers} x {settings.num_consumers}, "
