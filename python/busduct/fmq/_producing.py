@@ -82,9 +82,17 @@ class Producing(Side):
         """Encode a payload and put it; in the loop."""
         return await self.put(self.encode(data, threshold))
 
-    async def put_many(self, payloads: Sequence[Any], threshold: int) -> list[int]:
-        """Encode payloads and put them in order; in the loop."""
-        messages = [self.encode(data, threshold) for data in payloads]
+    async def put_many(
+        self, payloads: Sequence[Any], threshold: int, first: Sequence[Encoded] = ()
+    ) -> list[int]:
+        """Encode payloads and put them in order; in the loop.
+
+        Args:
+            payloads: As of `Queue.put_many`.
+            threshold: As there.
+            first: What comes before them and is encoded, which a loan can be only once.
+        """
+        messages = [*first, *(self.encode(data, threshold) for data in payloads)]
         assert self.producer is not None
         with self._pause():
             return await self.producer.put_many(messages)
@@ -93,15 +101,16 @@ class Producing(Side):
         """Encode payloads and put them in order; in the thread of no loop."""
         hub = self.open_anywhere()
         inlet = self._inlet or in_loop_of(hub, "fmq inlet", self._open_inlet).wait()
-        try:
-            first = inlet.put(
-                [self._encode_alone(data, threshold) for data in payloads]
-            )
-        except _LoopNeededError:
-            first = None
-        if first is not None:
-            return list(range(first, first + len(payloads)))
-        return self.blocking(lambda: self.put_many(payloads, threshold))
+        messages: list[Encoded] = []
+        with suppress(_LoopNeededError):
+            for data in payloads:
+                messages.append(self._encode_alone(data, threshold))
+        if len(messages) == len(payloads):
+            first = inlet.put(messages)
+            if first is not None:
+                return list(range(first, first + len(messages)))
+        rest = payloads[len(messages) :]
+        return self.blocking(lambda: self.put_many(rest, threshold, messages))
 
     async def flush(self, timeout: float | None) -> bool:
         """Wait until all was sent to consumers; in the loop."""

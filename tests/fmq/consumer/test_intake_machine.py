@@ -154,7 +154,7 @@ class IntakeMachine(RuleBasedStateMachine):
             while (news := link.next_news()) is not None:
                 side.hear(parse_from_consumer([news]))
                 link.note_told()
-        assert not self.intake.has_news
+        assert not self.intake.take_news()
         for side in self._up():
             held = {m for m, (of, _) in self.held.items() if of is side}
             kept = {m for m, (of, _, _) in self.kept.items() if of is side}

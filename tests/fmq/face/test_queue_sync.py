@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.transport.waiting import eventually
 
 from busduct.errors import (
     ClosedError,
@@ -126,6 +127,22 @@ def test_a_loops_queue_is_used_by_another_thread(any_loop: str) -> None:
         await fmq.close()
 
     asyncio.run(main(FMQ()))
+
+
+async def test_a_loan_waits_for_room_in_another_thread() -> None:
+    async with FMQ() as fmq:
+        producer = fmq.queue("q", hwm_messages=1)
+        await producer.put(b"before")
+        loan = producer.loan(1 << 16)
+        memoryview(loan)[:] = b"x" * (1 << 16)
+        putting = asyncio.create_task(asyncio.to_thread(producer.put_sync, loan))
+        await eventually(lambda: producer.statistics().num_waiting or putting.done())
+        consumer = fmq.queue("q", "consumer")
+        for payload in (b"before", b"x" * (1 << 16)):
+            message = await consumer.get(timeout=20_000)
+            assert message is not None
+            assert message.payload == payload
+        assert await putting == 1
 
 
 def test_numbers_are_right_whoever_puts_at_the_same_time() -> None:

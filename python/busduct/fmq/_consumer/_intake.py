@@ -182,11 +182,6 @@ class Intake:
         self._note_finished(link)
         self._is_due(link)
 
-    @property
-    def has_news(self) -> bool:
-        """Whether any producer is to be told anything."""
-        return bool(self._untold)
-
     def take_news(self) -> list[ProducerLink]:
         """Take the connections whose producers are to be told something."""
         links = list(self._untold)
