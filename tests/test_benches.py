@@ -1,5 +1,6 @@
 """The benches of Python run, and tell what failed, was left out, or was met."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_bench_runs(backend: ModuleType, command: tuple[str, ...]) -> None:
     )
     assert (ran.returncode, ran.stderr.strip()) == (0, "")
     assert "### " in ran.stdout
+
+
+def test_one_bench_measures_at_a_time(runner: ModuleType) -> None:
+    with (
+        runner.open_directory(runner.SHARED_MEMORY) as descriptor,
+        runner.swept_memory(),
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_peer_that_is_left_out_is_asked_once_and_noted(runner: ModuleType) -> None:

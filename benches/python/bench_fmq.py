@@ -17,7 +17,6 @@ clock starts.
 """
 
 import argparse
-import functools
 import tempfile
 from dataclasses import dataclass
 
@@ -191,26 +190,13 @@ def main() -> None:
     parser = report.parser(__doc__, PEERS, SIZES)
     parser.add_argument("--works", nargs="+", choices=WORKS, default=tuple(WORKS))
     options = report.parse(parser)
-    turns = [
-        runner.Turn(
-            name,
-            peer,
-            nbytes,
-            functools.partial(measure, name, peer, nbytes, options),
-        )
-        for run in range(options.runs)
-        for name in options.works
-        for nbytes in WORKS[name].sizes
-        if nbytes in options.sizes
-        for peer in runner.rotated(WORKS[name].peers, run)
-        if peer in options.peers
-    ]
     targets = [
         target
         for target in TARGETS
         if target.ours[0].partition("/")[0] in options.works
         and target.ours[2] in options.sizes
     ]
+    turns = runner.turns(WORKS, options, measure)
     report.write(runner.collect(turns), MEASURES, options, targets)
 
 

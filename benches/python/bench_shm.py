@@ -10,7 +10,6 @@ before the clock starts. A peer that is not installed, or cannot do a work, is n
 """
 
 import argparse
-import functools
 from dataclasses import dataclass
 
 import report
@@ -135,7 +134,8 @@ def main() -> None:
         for target in TARGETS
         if target.ours[0] in options.works and target.ours[2] in options.sizes
     ]
-    report.write(runner.collect(turns(options)), measures, options, targets)
+    turns = runner.turns(WORKS, options, measure)
+    report.write(runner.collect(turns), measures, options, targets)
 
 
 def measure_of(name: str) -> report.Measure:
@@ -144,24 +144,6 @@ def measure_of(name: str) -> report.Measure:
     rivals = tuple(peer for peer in work.peers if peer in (*RIVALS, *ICEORYX2))
     unit = "us" if work.is_time else "msg/s"
     return report.Measure(work.title, unit, not work.is_time, rivals)
-
-
-def turns(options: argparse.Namespace) -> list[runner.Turn]:
-    """Return the measurements in their order."""
-    return [
-        runner.Turn(
-            name,
-            peer,
-            nbytes,
-            functools.partial(measure, name, peer, nbytes, options),
-        )
-        for run in range(options.runs)
-        for name in options.works
-        for nbytes in WORKS[name].sizes
-        if nbytes in options.sizes
-        for peer in runner.rotated(WORKS[name].peers, run)
-        if peer in options.peers
-    ]
 
 
 def measure(

@@ -1,6 +1,9 @@
 """Processes of the benches beside other libraries: start, take turns, end, sweep."""
 
+import argparse
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import select
@@ -10,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import Progress
@@ -20,11 +24,12 @@ from rich.progress import Progress
 PEERS_DIR = Path(__file__).resolve().parents[1] / "peers"
 DEADLINE_S = 60.0
 GRACE_S = 1.0
+SHARED_MEMORY = "/dev/shm"
 # What zenoh, iceoryx2 and multiprocessing leave behind when they are killed.
 LITTER = (
-    ("/dev/shm", "*.zenoh"),
-    ("/dev/shm", "iox2_*"),
-    ("/dev/shm", "psm_*"),
+    (SHARED_MEMORY, "*.zenoh"),
+    (SHARED_MEMORY, "iox2_*"),
+    (SHARED_MEMORY, "psm_*"),
     ("/tmp/iceoryx2", "*.event"),
     ("/tmp/iceoryx2", "*/*"),
 )
@@ -72,6 +77,40 @@ def collect(turns: Sequence[Turn]) -> tuple[Results, list[str]]:
                 for measure, value in found.items():
                     results[measure, turn.peer, turn.nbytes].append(value)
     return results, [*skipped.values(), *failures]
+
+
+class Work(Protocol):
+    """What is measured."""
+
+    @property
+    def peers(self) -> Sequence[str]:
+        """Who can do it."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Bytes of a message."""
+
+
+def turns(
+    works: Mapping[str, Work],
+    options: argparse.Namespace,
+    measure: Callable[[str, str, int, argparse.Namespace], Figures],
+) -> list[Turn]:
+    """Return the measurements of the works that were asked for, in their order."""
+    return [
+        Turn(
+            name,
+            peer,
+            nbytes,
+            functools.partial(measure, name, peer, nbytes, options),
+        )
+        for run in range(options.runs)
+        for name in options.works
+        for nbytes in works[name].sizes
+        if nbytes in options.sizes
+        for peer in rotated(works[name].peers, run)
+        if peer in options.peers
+    ]
 
 
 def rotated(peers: Sequence[str], run: int) -> Sequence[str]:
@@ -237,16 +276,32 @@ def await_report(measuring: Running, *partners: Running) -> Figures:
 
 @contextlib.contextmanager
 def swept_memory() -> Iterator[None]:
-    """Remove what peers leave in shared memory within the block."""
-    before = litter()
+    """Remove what peers leave in shared memory within the block.
+
+    Another benchmark waits until then: its peers' memory could not be told from what
+    is left, and its figures would be of half a machine.
+    """
+    with open_directory(SHARED_MEMORY) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = litter()
+        try:
+            yield
+        finally:
+            for path in litter() - before:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_directory(path: str) -> Iterator[int]:
+    """Give a descriptor of a directory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield
+        yield descriptor
     finally:
-        for path in litter() - before:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def litter() -> set[Path]:
