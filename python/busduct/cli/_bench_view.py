@@ -1,8 +1,6 @@
 """How a benchmark of a queue looks in a terminal, and in a log."""
 
-import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +13,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from busduct.cli._live_view import LiveView, write_line
 from busduct.cli._load_view import milliseconds
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _GIGABYTE = 1e9
 _MIN_WIDTH = 110
 
 
-class BenchView:
+class BenchView(LiveView[Progress]):
     """Shows progress on standard error: bars in a terminal, else a line per round.
 
     Args:
@@ -47,44 +46,27 @@ class BenchView:
     def __init__(self, config: "BenchConfig") -> None:
         console = Console(stderr=True)
         self._config = config
-        self._bars: Progress | None = None
         self._producers: list[TaskID] = []
         self._consumers: list[TaskID] = []
         self._shown: tuple[str, str, int] | None = None
-        if console.is_terminal:
-            self._bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
+        bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        super().__init__(bars if console.is_terminal else None)
 
     def show(self, progress: "BenchProgress") -> None:
         """Show how it is going."""
         if progress.rate is not None:
             self._write(f"{_title(progress)}: {progress.rate:,.0f} messages/s")
-        elif self._bars is not None:
-            self._begin(self._bars, progress)
-            _fill(self._bars, self._producers, progress.num_put)
-            _fill(self._bars, self._consumers, progress.num_got)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        if self._bars is not None:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End, and take the bars away."""
-        if self._bars is not None:
-            self._bars.stop()
+        elif self._live is not None:
+            self._begin(self._live, progress)
+            _fill(self._live, self._producers, progress.num_put)
+            _fill(self._live, self._consumers, progress.num_got)
 
     def _begin(self, bars: Progress, progress: "BenchProgress") -> None:
         """Begin with new bars in a new round."""
@@ -102,11 +84,10 @@ class BenchView:
         self._consumers = _add(bars, title, "consumer", config.num_consumers, share)
 
     def _write(self, line: str) -> None:
-        if self._bars is not None:
-            self._bars.console.print(line, highlight=False)
+        if self._live is not None:
+            self._live.console.print(line, highlight=False)
         else:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+            write_line(line)
 
 
 def show_bench(report: "BenchReport", *, to_stderr: bool) -> None:

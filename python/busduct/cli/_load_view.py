@@ -1,13 +1,13 @@
 """How a run of load looks in a terminal, and in a log."""
 
-import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from busduct.cli._live_view import LiveView, write_line
 
 if TYPE_CHECKING:
     from busduct.endpoint.load import Distribution, LoadReport, Progress
@@ -24,7 +24,7 @@ _COUNTED_BY = {
 }
 
 
-class ProgressView:
+class ProgressView(LiveView[Live]):
     """Shows progress on standard error: a line that changes, or a line now and then.
 
     Attributes:
@@ -33,35 +33,20 @@ class ProgressView:
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self._live: Live | None = None
-        self.interval = _LOG_INTERVAL
         if console.is_terminal:
             self.interval = _TERMINAL_INTERVAL
-            self._live = Live(console=console, auto_refresh=False, transient=True)
+            live = Live(console=console, auto_refresh=False, transient=True)
+            super().__init__(live)
+        else:
+            self.interval = _LOG_INTERVAL
+            super().__init__(None)
 
     def show(self, progress: "Progress") -> None:
         """Show how it is going."""
         if self._live is None:
-            sys.stderr.write(_line(progress) + "\n")
-            sys.stderr.flush()
+            write_line(_line(progress))
         else:
             self._live.update(Text(_line(progress), overflow="ellipsis"), refresh=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End, and take the changing line away."""
-        if self._live is not None:
-            self._live.stop()
 
 
 def show_report(report: "LoadReport", *, to_stderr: bool) -> None:

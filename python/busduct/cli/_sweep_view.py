@@ -1,11 +1,11 @@
 """How a sweep looks in a terminal, and in a log."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from busduct.cli._live_view import write_line
 from busduct.cli._load_view import milliseconds
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def show_point(point: "SweepPoint") -> None:
         if getattr(point, name) is not None
     ]
     rate = f"{point.report.throughput.requests:,.1f} req/s"
-    sys.stderr.write(f"{', '.join(varied) or 'as given'}: {rate}\n")
-    sys.stderr.flush()
+    write_line(f"{', '.join(varied) or 'as given'}: {rate}")
 
 
 def show_sweep(report: "SweepReport", *, to_stderr: bool) -> None:
