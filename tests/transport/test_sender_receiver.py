@@ -217,3 +217,62 @@ async def test_poll_takes_what_is_there(backend: ModuleType, ipc: Ipc) -> None:
         with Receiver(pull, CODEC) as receiver, Sender(push, CODEC) as sender:
             sender.send(Sample("x"))
             assert await eventually(receiver.poll) == Sample("x")
+
+
+class TestSeveralTasks:
+    async def test_each_message_goes_to_who_has_waited_longest(
+        self, backend: ModuleType, address: str
+    ) -> None:
+        taken: list[tuple[int, int]] = []
+
+        async def take(number: int) -> None:
+            while (item := await receiver.recv()) is not None:
+                taken.append((number, item.number))
+
+        async with backend.Context() as ctx:
+            pull, push = ctx.socket(backend.PULL), ctx.socket(backend.PUSH)
+            push.connect(pull.bind(address))
+            receiver, sender = Receiver(pull, CODEC), Sender(push, CODEC)
+            takers = [asyncio.create_task(take(number)) for number in range(3)]
+            await settle()
+            for number in range(10):
+                sender.send(Sample("x", number))
+                if number % 2:
+                    await eventually(lambda: len(taken) == number + 1)  # noqa: B023
+            receiver.close()
+            await asyncio.gather(*takers)
+        assert taken == [(number % 3, number) for number in range(10)]
+
+    @pytest.mark.parametrize("who", [0, 1])
+    async def test_who_is_cancelled_holds_up_nobody(
+        self, backend: ModuleType, ipc: Ipc, who: int
+    ) -> None:
+        async with backend.Context() as ctx:
+            pull, push = ctx.socket(backend.PULL), ctx.socket(backend.PUSH)
+            push.connect(pull.bind(ipc("a")))
+            receiver, sender = Receiver(pull, CODEC), Sender(push, CODEC)
+            waiting = [asyncio.create_task(receiver.recv()) for _ in range(3)]
+            await settle()
+            waiting.pop(who).cancel()
+            sender.send(Sample("x", 0))
+            sender.send(Sample("x", 1))
+            async with asyncio.timeout(20):
+                received = await asyncio.gather(*waiting)
+        assert [item.number for item in received if item] == [0, 1]
+
+    async def test_poll_keeps_nothing_from_a_task_that_waits(
+        self, backend: ModuleType, ipc: Ipc
+    ) -> None:
+        async with backend.Context() as ctx:
+            pull, push = ctx.socket(backend.PULL), ctx.socket(backend.PUSH)
+            push.connect(pull.bind(ipc("a")))
+            receiver, sender = Receiver(pull, CODEC), Sender(push, CODEC)
+            waiting = asyncio.create_task(receiver.recv())
+            await settle()
+            sender.send(Sample("x", 0))
+            sender.send(Sample("x", 1))
+            polled = await eventually(receiver.poll)
+            async with asyncio.timeout(20):
+                received = await waiting
+        assert received is not None
+        assert {polled.number, received.number} == {0, 1}

@@ -14,6 +14,7 @@ from busduct.errors import (
 )
 from busduct.tensors import Tensor
 from busduct.transport._parts import drop_frames, parts_codec_of
+from busduct.transport._waiting_line import WaitingLine
 
 if TYPE_CHECKING:
     from busduct._core import Socket
@@ -165,6 +166,9 @@ class Receiver(Scope, Generic[T]):
         self._parts_codec = parts_codec_of(codec)
         self._copy = copy
         self._taken: deque[bytes] = deque()
+        self._line = WaitingLine()
+        # A task waits for the socket.
+        self._is_awaited = False
         self._errors: deque[Exception] = deque(maxlen=NUM_ERRORS_KEPT)
         self._num_malformed = 0
 
@@ -180,18 +184,32 @@ class Receiver(Scope, Generic[T]):
     async def recv(self) -> T | None:
         """Take the next message, waiting for it; None once closed.
 
-        Cancelling loses nothing. What comes at once comes without giving way to other
-        tasks.
+        Cancelling loses nothing. Several tasks may receive at once: each message goes
+        to the one that has waited longest. To one alone, what comes at once comes
+        without giving way to other tasks.
 
         Raises:
             Exception: What the codec raises in `on_decode_error`.
         """
-        while (item := self.poll()) is None:
-            try:
-                await self._socket.wait_readable()
-            except ClosedError:
-                return None
-        return item
+        line = self._line
+        if is_in_line := bool(line.places):
+            await line.join()
+        try:
+            while (item := self.poll()) is None:
+                if not is_in_line:
+                    is_in_line = True
+                    line.begin()
+                self._is_awaited = True
+                try:
+                    await self._socket.wait_readable()
+                except ClosedError:
+                    return None
+                finally:
+                    self._is_awaited = False
+            return item
+        finally:
+            if is_in_line:
+                line.leave()
 
     def poll(self) -> T | None:
         """Take the next message; None if there is none, or once closed.
@@ -224,11 +242,11 @@ class Receiver(Scope, Generic[T]):
 
     def _take(self) -> bool:
         """Take a burst from the socket; tell whether anything came."""
+        # Who waits for it would not learn of what another task keeps here.
+        max_n = 1 if self._is_awaited else MAX_BURST_MESSAGES
         while True:
             try:
-                burst = self._socket.recv_many_nowait(
-                    MAX_BURST_MESSAGES, MAX_BURST_BYTES
-                )
+                burst = self._socket.recv_many_nowait(max_n, MAX_BURST_BYTES)
             except LocalProtocolError:
                 # The next message has several parts: the peer is no `Sender`.
                 parts = self._socket.recv_multipart_nowait()

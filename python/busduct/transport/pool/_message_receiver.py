@@ -9,6 +9,7 @@ import msgspec
 
 from busduct._scopes import Scope
 from busduct.errors import ClosedError, LocalProtocolError
+from busduct.transport._waiting_line import WaitingLine
 
 if TYPE_CHECKING:
     from busduct._core import Lease, Socket
@@ -36,7 +37,8 @@ class MessageReceiver(Scope, Generic[T]):
     """Receive messages from a PULL socket, which it closes.
 
     What does not decode is dropped and counted, and logged the first time; the messages
-    behind it come. Several tasks may receive at once.
+    behind it come. Several tasks may receive at once: each message goes to the one that
+    has waited longest.
 
     Args:
         socket: Bound or connected by the caller.
@@ -48,6 +50,7 @@ class MessageReceiver(Scope, Generic[T]):
         self._decode = decoder.decode
         self._taken: deque[bytes | Lease] = deque()
         self._pop = self._taken.popleft
+        self._line = WaitingLine()
         self._num_malformed = 0
         self._num_waiting = 0
         self._num_bursts = 0
@@ -69,24 +72,29 @@ class MessageReceiver(Scope, Generic[T]):
         Cancelling loses nothing. What comes at once comes without giving way to other
         tasks, for a while.
         """
-        while True:
-            while self._taken:
-                try:
-                    return self._decode(self._pop())
-                except MALFORMED as error:
-                    self._note(error)
-            if self._num_bursts >= MAX_BURSTS:
-                self._num_bursts = 0
-                await asyncio.sleep(0)
-            self._num_waiting += 1
-            try:
-                await self._socket.wait_readable()
-            except ClosedError:
-                return None
-            finally:
-                self._num_waiting -= 1
-            self._num_bursts += 1
-            self._take()
+        line = self._line
+        if is_in_line := bool(line.places):
+            await line.join()
+        try:
+            while True:
+                while self._taken:
+                    try:
+                        return self._decode(self._pop())
+                    except MALFORMED as error:
+                        self._note(error)
+                if not is_in_line:
+                    is_in_line = True
+                    line.begin()
+                if self._num_bursts >= MAX_BURSTS:
+                    self._num_bursts = 0
+                    await asyncio.sleep(0)
+                if not await self.wait_readable():
+                    return None
+                self._num_bursts += 1
+                self._take()
+        finally:
+            if is_in_line:
+                line.leave()
 
     def poll(self) -> T | None:
         """Take the next message; None if there is none, or once closed."""
