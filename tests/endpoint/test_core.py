@@ -1,4 +1,4 @@
-"""What the client does where its workers refuse, fail, or have no room."""
+"""What the client does where its workers refuse or fail."""
 
 import asyncio
 import threading
@@ -15,24 +15,20 @@ from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
 
 
 class FakeDispatcher:
-    """Has room for `room` queries, and ends them when the test says so."""
+    """Takes queries, and ends them when the test says so."""
 
     def __init__(self) -> None:
-        self.room = 1 << 30
         self.refusal: Exception | None = None
         self.taken: dict[str, tuple[Query, Callable[[Any], object]]] = {}
         self.order: list[str] = []
         self.is_reading = True
 
-    @property
-    def num_in_flight(self) -> int:
-        return len(self.taken)
-
-    def submit(self, query: Query, sink: Callable[[Any], object]) -> None:
+    def submit(
+        self, query: Query, sink: Callable[[Any], object], *, wait: bool
+    ) -> None:
+        self.may_wait = wait
         if self.refusal is not None:
             raise self.refusal
-        if len(self.taken) >= self.room:
-            raise FullError("1 byte")
         self.taken[query.id] = query, sink
         self.order.append(query.id)
 
@@ -90,72 +86,11 @@ def ends_of(core: ClientCore) -> dict[str, str | None]:
     }
 
 
-async def test_what_the_workers_have_no_room_for_waits_in_order() -> None:
+async def test_queries_wait_for_room_with_the_workers() -> None:
     core, dispatcher = open_core()
-    dispatcher.room = 2
-    issue(core, "a", "b", "c", "d", "e")
-    assert dispatcher.order == ["a", "b"]
-    dispatcher.end("b")
-    assert dispatcher.order == ["a", "b", "c"]
-    # There is room, and it is not for those that come last.
-    dispatcher.room = 10
-    issue(core, "f")
-    assert dispatcher.order == ["a", "b", "c"]
-    dispatcher.end("a")
-    assert dispatcher.order == ["a", "b", "c", "d", "e", "f"]
-    await core.stop()
-    assert ends_of(core) == {"a": None, "b": None} | dict.fromkeys("cdef", "shutdown")
-
-
-async def test_a_query_that_waits_for_room_can_be_cancelled() -> None:
-    core, dispatcher = open_core()
-    dispatcher.room = 1
-    issue(core, "a", "b", "c")
-    assert core.cancel("b")
-    assert not core.cancel("b")
-    dispatcher.end("a")
-    assert dispatcher.order == ["a", "c"]
-    assert ends_of(core) == {"a": None, "b": "cancelled"}
-
-
-async def test_a_query_that_waits_for_room_ends_at_its_deadline() -> None:
-    core, dispatcher = open_core(request_timeout=0.05)
-    dispatcher.room = 1
-    issue(core, "a")
-    issue(core, "b", timeout=0.01)
-    issue(core, "c")
-    await until(lambda: len(core.results) == 2)
-    assert ends_of(core) == {"b": "timeout", "c": "timeout"}
-    dispatcher.end("a")
-    assert dispatcher.order == ["a"]
-
-
-async def test_a_query_that_waited_has_the_rest_of_its_time() -> None:
-    core, dispatcher = open_core()
-    dispatcher.room = 1
-    issue(core, "a", "b", timeout=100.0)
-    await asyncio.sleep(0.02)
-    dispatcher.end("a")
-    rest = dispatcher.taken["b"][0].timeout
-    assert rest is not None
-    assert 90 < rest <= 99.99
-
-
-async def test_a_query_that_waits_ends_with_the_client() -> None:
-    core, dispatcher = open_core()
-    dispatcher.room = 1
     issue(core, "a", "b")
-    await core.stop()
-    assert ends_of(core) == {"a": "shutdown", "b": "shutdown"}
-    assert dispatcher.order == ["a"]
-
-
-async def test_a_query_that_will_never_have_room_is_not_kept() -> None:
-    core, dispatcher = open_core()
-    dispatcher.room = 0
-    issue(core, "a")
-    assert ends_of(core) == {"a": "request"}
-    assert core.results.poll() is None
+    assert dispatcher.order == ["a", "b"]
+    assert dispatcher.may_wait
 
 
 @pytest.mark.parametrize(
@@ -178,15 +113,6 @@ async def test_a_query_that_the_workers_refuse_ends_with_the_reason(
         assert result.error is not None
         assert result.error.error_type == error_type
         assert str(refusal) in result.error.error_message
-
-
-async def test_those_that_wait_all_end_if_no_worker_is_left() -> None:
-    core, dispatcher = open_core()
-    dispatcher.room = 1
-    issue(core, *"abcd")
-    dispatcher.refusal = EngineDeadError("worker pool", "no worker is left")
-    dispatcher.end("a", ErrorData(error_type="worker_died"))
-    assert ends_of(core) == dict.fromkeys("abcd", "worker_died")
 
 
 async def test_no_more_than_the_limit_is_under_way() -> None:

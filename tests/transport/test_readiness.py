@@ -1,13 +1,14 @@
 """Whether a socket can be received from or sent to, and waiting until it can."""
 
 import asyncio
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
 from tests.transport.peers import RawPeer, subscribe
 from tests.transport.waiting import eventually, settle
 
-from busduct.errors import ClosedError
+from busduct.errors import ClosedError, FullError
 
 pytestmark = pytest.mark.usefixtures("any_loop")
 
@@ -208,3 +209,27 @@ async def test_closed_socket_is_ready_and_waiting_for_it_fails(
             await rx.wait_readable()
         with pytest.raises(ClosedError):
             await tx.wait_writable()
+
+
+async def test_socket_that_refused_a_message_is_writable_once_some_have_gone(
+    backend: ModuleType, address: str
+) -> None:
+    async with backend.Context() as ctx:
+        tx = ctx.socket(backend.PUSH, hwm_bytes=20_000)
+        rx = ctx.socket(backend.PULL, hwm_bytes=20_000)
+        tx.connect(rx.bind(address))
+        num_sent = 0
+        with suppress(FullError):
+            while True:
+                tx.send_nowait(bytes(12_000))
+                num_sent += 1
+                await settle()
+        # There is room for less, which would not help who wants to send that one.
+        assert not tx.writable
+        waiting = asyncio.ensure_future(tx.wait_writable())
+        await settle()
+        assert not waiting.done()
+        for _ in range(num_sent):
+            await rx.recv()
+        await waiting
+        tx.send_nowait(bytes(12_000))

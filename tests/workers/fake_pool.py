@@ -16,19 +16,34 @@ class FakePool:
         self.cancelled: list[tuple[int, str]] = []
         self.capacity = capacity
         self.error: Exception | None = None
+        self.refused: dict[str, Exception] = {}
         self.drain_error: Exception | None = None
         self.gone: dict[int, asyncio.Event] = {}
         self._responses: deque[Any] = deque()
         self._readable = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.num_waits = 0
         self._open = True
 
     def send(self, worker_id: int, query: Query) -> None:
-        if self.error is not None:
-            raise self.error
+        if (error := self.refused.get(query.id, self.error)) is not None:
+            raise error
         if len(self.sent[worker_id]) >= self.capacity:
             limit = f"{self.capacity} messages"
             raise FullError(limit)
         self.sent[worker_id].append(query)
+
+    async def wait_writable(self, worker_id: int) -> bool:
+        self.num_waits += 1
+        while self._open and len(self.sent[worker_id]) >= self.capacity:
+            await self._changed.wait()
+        return self._open
+
+    def make_room(self, worker_id: int) -> None:
+        """Have a worker take what it was sent."""
+        self.sent[worker_id].clear()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def cancel(self, worker_id: int, query_id: str) -> None:
         self.cancelled.append((worker_id, query_id))
@@ -63,3 +78,4 @@ class FakePool:
     def cleanup(self) -> None:
         self._open = False
         self._readable.set()
+        self._changed.set()

@@ -13,6 +13,8 @@ class RoundRobin(Distributor):
     """Each message to the next peer in turn that has room."""
 
     _turn = 0
+    # A message was refused since much of what was queued has gone.
+    _is_starved = False
 
     def accept(self, message: list[bytes], *, urgent: bool = False) -> WaitQueue | None:
         """Accept a message, or return the queue in which to wait for room."""
@@ -21,6 +23,7 @@ class RoundRobin(Distributor):
             if urgent:
                 return self.urgent_room
             if self._policy in {"wait", "error"}:
+                self._is_starved = True
                 return self.room
             self._overflow(message, cost)
         self._wake()
@@ -82,7 +85,8 @@ class RoundRobin(Distributor):
     def _admits_small(self) -> bool:
         if not self.up:
             return not self._options.immediate and self.backlog.admits(SMALL_COST)
-        return not self.backlog and any(p.outbox.admits(SMALL_COST) for p in self.up)
+        has_room = any(peer.outbox.admits(SMALL_COST) for peer in self.up)
+        return has_room and not self.backlog and not self._is_starved
 
     def add(self, peer: Peer) -> None:
         """Let a peer take part; it gets what waits."""
@@ -127,7 +131,8 @@ class RoundRobin(Distributor):
                 self._give(peer, lane.pop(), cost, urgent=urgent)
 
     def _wake(self) -> None:
-        if self.room and self._has_room(urgent=False):
+        if (self.room or self._is_starved) and self._has_room(urgent=False):
+            self._is_starved = False
             self.room.wake()
         if self.urgent_room and self._has_room(urgent=True):
             self.urgent_room.wake()

@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-
-import msgspec
 
 from busduct.endpoint._outbox import Outbox
 from busduct.endpoint._results import ResultQueue
@@ -65,9 +63,6 @@ class ClientCore:
         # Who gets what comes of each query. NB: of its methods, only those that one
         # thread cannot see half done are used.
         self._under_way: dict[str, Put] = {}
-        # Those that the workers had no room for, in order, until there is.
-        self._held: OrderedDict[str, tuple[Query, asyncio.TimerHandle]] = OrderedDict()
-        self._is_releasing = False
         self._num_completed = 0
         self._failures: Counter[str] = Counter()
         self._num_results = [0] * config.num_workers
@@ -89,9 +84,6 @@ class ClientCore:
         try:
             await self.manager.shutdown()
         finally:
-            for _, timer in self._held.values():
-                timer.cancel()
-            self._held.clear()
             self._outbox.close()
             for query_id in list(self._under_way):
                 self._fail(query_id, "shutdown", "the client was shut down")
@@ -168,31 +160,22 @@ class ClientCore:
         )
 
     def _deliver(self, item: Query | str) -> None:
+        dispatcher = self.manager.dispatcher
         if isinstance(item, str):
-            self._cancel(item)
-        elif self._held or not self._dispatch(item):
-            self._hold(item)
+            dispatcher.cancel(item)
+            return
+        try:
+            # How many may wait is bounded here, by `max_queued`.
+            dispatcher.submit(item, self._take, wait=True)
+        except EngineDeadError as error:
+            self._fail(item.id, "worker_died", str(error))
+        except Exception as error:
+            # Whatever it is, the query must end.
+            self._fail(item.id, "request", str(error))
 
     def _reject(self, item: Query | str) -> None:
         if isinstance(item, Query):
             self._fail(item.id, "shutdown", "the client was shut down")
-
-    def _dispatch(self, query: Query) -> bool:
-        """Hand a query to the workers; False if they have no room."""
-        dispatcher = self.manager.dispatcher
-        try:
-            dispatcher.submit(query, self._take)
-        except FullError as error:
-            if dispatcher.num_in_flight:
-                return False
-            # There will never be more room than there is now.
-            self._fail(query.id, "request", str(error))
-        except EngineDeadError as error:
-            self._fail(query.id, "worker_died", str(error))
-        except Exception as error:
-            # Whatever it is, the query must end.
-            self._fail(query.id, "request", str(error))
-        return True
 
     def _take(self, item: StreamChunk | QueryResult) -> None:
         """Pass on what came of a query."""
@@ -214,50 +197,10 @@ class ClientCore:
         if type(worker_id) is int and 0 <= worker_id < len(self._num_results):
             self._num_results[worker_id] += 1
         put(result)
-        if self._held:
-            self._release()
 
     def _fail(self, query_id: str, error_type: str, message: str) -> None:
         error = ErrorData(error_type=error_type, error_message=message)
         self._end(QueryResult(id=query_id, error=error))
-
-    def _cancel(self, query_id: str) -> None:
-        if query_id in self._held:
-            self._end_held(query_id, "cancelled", "the query was cancelled")
-        else:
-            self.manager.dispatcher.cancel(query_id)
-
-    def _hold(self, query: Query) -> None:
-        timeout = query.timeout
-        if timeout is None:
-            timeout = self._config.request_timeout
-        message = f"no end within {timeout} s"
-        timer = self._loop.call_later(
-            timeout, self._end_held, query.id, "timeout", message
-        )
-        self._held[query.id] = query, timer
-
-    def _end_held(self, query_id: str, error_type: str, message: str) -> None:
-        _, timer = self._held.pop(query_id)
-        timer.cancel()
-        self._fail(query_id, error_type, message)
-
-    def _release(self) -> None:
-        """Hand over as many of the held as there is room for."""
-        if self._is_releasing or self.is_closed:
-            return
-        self._is_releasing = True
-        try:
-            while self._held:
-                query_id, (query, timer) = next(iter(self._held.items()))
-                # What is left of its time; NB: none at all would mean the default.
-                timeout = max(timer.when() - self._loop.time(), 0.001)
-                if not self._dispatch(msgspec.structs.replace(query, timeout=timeout)):
-                    return
-                del self._held[query_id]
-                timer.cancel()
-        finally:
-            self._is_releasing = False
 
     def _on_flow(self) -> None:
         if threading.get_ident() == self.thread_id:

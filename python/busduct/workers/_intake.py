@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from busduct.messages import StreamChunk
 from busduct.workers._callers import call_sink
 from busduct.workers._ledger import Item, Ledger
-from busduct.workers._outgoing import Outgoing
 from busduct.workers._results import ResultQueue
 from busduct.workers._routing import Router
 
@@ -35,7 +34,6 @@ class Intake:
         ledger: Knows the queries.
         router: Is told what workers have done with.
         results: Gets what has no sink.
-        outgoing: Sends what it holds to workers that have answered.
     """
 
     def __init__(
@@ -44,13 +42,11 @@ class Intake:
         ledger: Ledger,
         router: Router,
         results: ResultQueue,
-        outgoing: Outgoing,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._router = router
         self._results = results
-        self._outgoing = outgoing
         self._reader: asyncio.Task[None] | None = None
         self._is_taking = False
         self._num_waited_for = 0
@@ -136,6 +132,3 @@ class Intake:
                 call_sink(entry.sink, item)
         self._is_taking = False
         results.wake()
-        # Whoever answered has room.
-        if self._outgoing.is_holding:
-            self._outgoing.flush()

@@ -1,6 +1,7 @@
 """Who has which query, and whether its caller has had its end. No I/O."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -49,12 +50,15 @@ class Ledger:
 
     Attributes:
         entries: By id. To look at from outside, no more.
+        held: Those of them that no worker has, in the order in which they are to go.
+            To look at too.
         num_late: Responses to queries that had ended, or that are unknown.
     """
 
     def __init__(self, num_workers: int) -> None:
         self.num_late = 0
         self.entries: dict[str, Entry] = {}
+        self.held: OrderedDict[str, Entry] = OrderedDict()
         self._num_sent = [0] * num_workers
         # Ended for their callers, not yet for their workers.
         self._num_lingering = 0
@@ -66,11 +70,13 @@ class Ledger:
 
     def hold(self, entry: Entry) -> None:
         """Keep a query that no worker has; its id must not be under way."""
-        self.entries[entry.query.id] = entry
+        self.entries[entry.query.id] = self.held[entry.query.id] = entry
 
     def assign(self, entry: Entry, worker_id: int) -> None:
         """Keep a query that a worker got, after all that it got before."""
         self.entries[entry.query.id] = entry
+        if self.held:
+            self.held.pop(entry.query.id, None)
         entry.worker_id = worker_id
         sequence = self._num_sent[worker_id]
         entry.sequence = sequence
@@ -103,6 +109,8 @@ class Ledger:
         elif entry.is_ended:
             self.num_late += 1
             self._num_lingering -= 1
+        elif entry.worker_id == HELD:
+            del self.held[result.id]
         return entry
 
     def end(self, entry: Entry) -> None:
@@ -110,6 +118,7 @@ class Ledger:
         entry.is_ended = True
         if entry.worker_id == HELD:
             del self.entries[entry.query.id]
+            self.held.pop(entry.query.id, None)
         else:
             self._num_lingering += 1
 
@@ -122,8 +131,8 @@ class Ledger:
 
         Returns:
             The queries that it had started, taken out, and those that it had not, which
-            are held. Both in the order that it got them, and only those whose callers
-            wait.
+            are held before all others. Both in the order that it got them, and only
+            those whose callers wait.
         """
         lost = [e for e in self.entries.values() if e.worker_id == worker_id]
         lost.sort(key=lambda entry: entry.sequence)
@@ -140,6 +149,9 @@ class Ledger:
                 self.end(entry)
             else:
                 unstarted.append(entry)
+        for entry in reversed(unstarted):
+            self.held[entry.query.id] = entry
+            self.held.move_to_end(entry.query.id, last=False)
         return started, unstarted
 
     def due(self, now: float) -> tuple[list[Entry], float | None]:
@@ -160,5 +172,6 @@ class Ledger:
         for entry in waiting:
             entry.is_ended = True
         self.entries.clear()
+        self.held.clear()
         self._num_lingering = 0
         return waiting

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,16 @@ __all__ = ["Outgoing"]
 
 # Queries accepted while no worker is ready.
 MAX_HELD = 16384
-# A worker's queue does not tell when it has room; a response mostly does, and sooner.
-RETRY_SECONDS = 0.02
 
 
 class Outgoing:
-    """Send to whichever worker the router chooses, and keep what none has room for.
+    """Send to whichever worker the router chooses, and hold what none has room for.
 
     Args:
         pool: What carries the queries.
-        ledger: Is told who got what.
+        ledger: Is told who got what, and keeps what is held.
         router: Chooses.
-        loop: For another attempt when workers are full.
+        loop: For the task that waits for room.
         on_unsendable: Called with a query that had been held, and what its sending
             raised.
     """
@@ -46,70 +43,66 @@ class Outgoing:
         self._router = router
         self._loop = loop
         self._on_unsendable = on_unsendable
-        self._held: deque[Entry] = deque()
-        self._retry: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
-    @property
-    def is_holding(self) -> bool:
-        """Whether queries wait for a worker, or waited until they ended."""
-        return bool(self._held)
-
-    @property
-    def num_held(self) -> int:
-        """Queries that wait for a worker."""
-        return sum(not entry.is_ended for entry in self._held)
-
-    def send(self, entry: Entry) -> None:
+    def send(self, entry: Entry, *, wait: bool) -> None:
         """Send a new query, or hold it if no worker is ready.
+
+        Args:
+            entry: The query's.
+            wait: Hold it also if none has room, and however many are held.
 
         Raises:
             FullError: All queues are full, or too many queries are held.
         """
-        if self._held or not self._give(entry):
-            self._hold_new(entry)
-
-    def send_again(self, entries: list[Entry]) -> None:
-        """Send what a dead worker had not started, before all that is held."""
-        self._held.extendleft(reversed(entries))
-        self.flush()
+        if not self._ledger.held:
+            try:
+                if self._give(entry):
+                    return
+            except FullError:
+                if not wait:
+                    raise
+        elif not wait:
+            self._require_place()
+        self._ledger.hold(entry)
+        if self._router.ready and self._waiting is None:
+            self._wait_for_room()
 
     def flush(self) -> None:
         """Send what is held, as far as there are workers with room."""
-        held = self._held
+        self.close()
+        held = self._ledger.held
         while held:
-            # NB: taken out first, for callers may do what leads here again.
-            entry = held.popleft()
+            entry = next(iter(held.values()))
             try:
-                if entry.is_ended or self._give_held(entry):
-                    continue
+                if not self._give(entry):
+                    return
             except FullError:
-                self._try_later()
-            held.appendleft(entry)
-            return
+                self._wait_for_room()
+                return
+            except Exception as error:
+                # Its caller has gone on: nobody to raise to.
+                self._on_unsendable(entry, error)
 
     def close(self) -> None:
-        """Forget what is held. Idempotent."""
-        self._held.clear()
-        if self._retry is not None:
-            self._retry.cancel()
+        """Wait for room no more. Idempotent."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
-    def _hold_new(self, entry: Entry) -> None:
-        # With a worker ready, what is held waits for room: there is none for more.
-        if len(self._held) >= MAX_HELD or self._router.ready:
+    def _require_place(self) -> None:
+        """Refuse to hold more than should be.
+
+        Raises:
+            FullError: There is no room behind those that are held.
+        """
+        if num_ready := len(self._router.ready):
+            # What is held waits for room, so there is none for more.
+            limit = f"{num_ready} workers"
+            raise FullError(limit)
+        if len(self._ledger.held) >= MAX_HELD:
             limit = f"{MAX_HELD} queries that wait for a worker"
             raise FullError(limit)
-        self._ledger.hold(entry)
-        self._held.append(entry)
-
-    def _give_held(self, entry: Entry) -> bool:
-        try:
-            return self._give(entry)
-        except FullError:
-            raise
-        except Exception as error:
-            # Its caller has gone on: nobody to raise to.
-            self._on_unsendable(entry, error)
-            return True
 
     def _give(self, entry: Entry) -> bool:
         """Send to a worker; return whether one is ready.
@@ -143,10 +136,20 @@ class Outgoing:
         limit = f"{len(self._router.ready)} workers"
         raise FullError(limit)
 
-    def _try_later(self) -> None:
-        if self._retry is None:
-            self._retry = self._loop.call_later(RETRY_SECONDS, self._on_retry)
+    def _wait_for_room(self) -> None:
+        waiting = self._flush_with_room(list(self._router.ready))
+        self._waiting = self._loop.create_task(waiting, name="room for queries")
 
-    def _on_retry(self) -> None:
-        self._retry = None
+    async def _flush_with_room(self, worker_ids: list[int]) -> None:
+        """Send on once any of these workers has room."""
+        waits = [
+            self._loop.create_task(self._pool.wait_writable(worker_id))
+            for worker_id in worker_ids
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._waiting = None
         self.flush()

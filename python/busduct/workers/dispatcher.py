@@ -68,9 +68,7 @@ class Dispatcher:
         )
         self._deadlines = Deadlines(loop, self._ledger, self._on_due)
         self._results = ResultQueue(loop, MAX_UNTAKEN)
-        self._intake = Intake(
-            pool, self._ledger, self._router, self._results, self._outgoing
-        )
+        self._intake = Intake(pool, self._ledger, self._router, self._results)
         self._callers = Callers(pool, self._ledger, self._results)
         self._refuse: Callable[[], BusductError] | None = None
         self._num_submitted = 0
@@ -81,7 +79,9 @@ class Dispatcher:
         """Queries submitted and not yet ended."""
         return self._ledger.num_under_way
 
-    def submit(self, query: Query, sink: Sink | None = None) -> None:
+    def submit(
+        self, query: Query, sink: Sink | None = None, *, wait: bool = False
+    ) -> None:
         """Give a query to a worker, or keep it for the next one that is ready.
 
         Args:
@@ -89,12 +89,14 @@ class Dispatcher:
             sink: Called on the loop with each `StreamChunk` of the query and at last
                 with its `QueryResult`; what it raises is logged. None: they wait for
                 `poll`, `recv` or `drain`.
+            wait: Keep it until a worker has room, however many wait; how many may is
+                the caller's to say.
 
         Raises:
             ClosedError: After `close`.
             EngineDeadError: No worker is left, and none will be started.
             FullError: The queues of all workers are full, or too many queries wait for
-                a worker to start. Nothing was accepted.
+                a worker to start. Nothing was accepted. Not with `wait`.
             LocalProtocolError: A query of this id is under way. One that ended early,
                 cancelled or by its deadline, is so until its worker is done with it.
             TypeError: What cannot be encoded.
@@ -105,7 +107,7 @@ class Dispatcher:
             msg = f"a query of id {query.id!r} is under way"
             raise LocalProtocolError(msg)
         entry = Entry(query, sink)
-        self._outgoing.send(entry)
+        self._outgoing.send(entry, wait=wait)
         self._num_submitted += 1
         timeout = query.timeout
         if timeout is None:
@@ -161,7 +163,7 @@ class Dispatcher:
         return DispatcherStatistics(
             num_submitted=self._num_submitted,
             num_in_flight=self._ledger.num_under_way,
-            num_held=self._outgoing.num_held,
+            num_held=len(self._ledger.held),
             num_untaken=len(self._results),
             num_resent=self._num_resent,
             num_late=self._ledger.num_late,
@@ -204,7 +206,7 @@ class Dispatcher:
             self._callers.tell_error(entry, "worker_died", reason, metadata)
         self._results.wake()
         self._num_resent += len(unstarted)
-        self._outgoing.send_again(unstarted)
+        self._outgoing.flush()
 
     def fail(self, reason: str) -> None:
         """End everything: no worker is left, and none will come. Idempotent."""

@@ -73,6 +73,10 @@ class WorkerPoolTransport(Protocol):
         """Give a query to a worker, at once; silent after `cleanup`."""
         ...
 
+    async def wait_writable(self, worker_id: int) -> bool:
+        """Wait for room in a worker's queue; False after `cleanup`."""
+        ...
+
     def cancel(self, worker_id: int, query_id: str) -> None:
         """Tell a worker to give a query up; best effort."""
         ...

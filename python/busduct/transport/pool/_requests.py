@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from busduct.errors import ClosedError
+
 if TYPE_CHECKING:
     from busduct._core import Socket
     from busduct.statistics import SocketStatistics
@@ -29,6 +31,19 @@ class RequestSockets:
         """Take a socket for a worker that has none."""
         self.by_worker[worker_id] = socket
         self.send_nowait[worker_id] = socket.send_nowait
+
+    async def wait_writable(self, worker_id: int) -> bool:
+        """Wait for room in the queue of a worker; False once it is closed for good."""
+        while True:
+            socket = self.by_worker[worker_id]
+            try:
+                await socket.wait_writable()
+            except ClosedError:
+                # The worker may have another one since.
+                if socket is self.by_worker[worker_id]:
+                    return False
+            else:
+                return True
 
     def drop(self, worker_id: int) -> None:
         """Close a worker's socket, and forget what is queued there."""

@@ -136,6 +136,17 @@ class SocketWorkerPool(MessageReceiver[Response]):
             limit = self._config.max_message_bytes
             send_large(self._requests.by_worker[worker_id], buffer, limit)
 
+    async def wait_writable(self, worker_id: int) -> bool:
+        """Wait until a worker has room for a small query; False after `cleanup`.
+
+        After a `FullError` that is once much of what was queued for it has gone.
+        Cancelling is safe.
+
+        Raises:
+            IndexError: There is no such worker.
+        """
+        return await self._requests.wait_writable(worker_id)
+
     def cancel(self, worker_id: int, query_id: str) -> None:
         """Tell a worker to give a query up, after what it was sent before; at once.
 
