@@ -22,8 +22,9 @@ from tests.endpoint.serving import (
 )
 from tests.processes.conditions import until
 
+from busduct import _result_queue
 from busduct._loop_thread import LoopThread
-from busduct.endpoint import HTTPEndpointClient, _results
+from busduct.endpoint import HTTPEndpointClient
 from busduct.endpoint.echo import Delay, EchoServer
 from busduct.errors import (
     FullError,
@@ -314,8 +315,8 @@ def test_a_query_that_cannot_be_encoded_ends_alone(
 def test_results_that_nobody_takes_wait_with_the_workers(
     echo: EchoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_results, "HIGH", 10)
-    monkeypatch.setattr(_results, "LOW", 5)
+    monkeypatch.setattr(_result_queue, "HIGH", 10)
+    monkeypatch.setattr(_result_queue, "LOW", 5)
     with HTTPEndpointClient(config_of(echo)) as client:
         for number in range(2000):
             client.issue(query(str(number)))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.processes.conditions import until
 
-from busduct.endpoint import HTTPClientConfig, _core, _results
+from busduct import _result_queue
+from busduct.endpoint import HTTPClientConfig, _core
 from busduct.endpoint._core import ClientCore
 from busduct.errors import ConfigError, EngineDeadError, FullError, LocalProtocolError
 from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
@@ -145,8 +146,8 @@ async def test_only_queries_are_accepted() -> None:
 async def test_untaken_results_stop_the_reading_until_they_are_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_results, "HIGH", 4)
-    monkeypatch.setattr(_results, "LOW", 2)
+    monkeypatch.setattr(_result_queue, "HIGH", 4)
+    monkeypatch.setattr(_result_queue, "LOW", 2)
     core, dispatcher = open_core()
     issue(core, *"abcd")
     for query_id in "abc":

@@ -8,16 +8,16 @@ from contextlib import aclosing
 
 import pytest
 
+from busduct._waking import Waker
 from busduct.endpoint import _stream
 from busduct.endpoint._stream import ChunkBuffer, QueryStream
-from busduct.endpoint._waking import Waker
 from busduct.errors import LocalProtocolError, QueryError, QueryTimeoutError
 from busduct.messages import ErrorData, QueryResult, StreamChunk
 
 
 def open_stream() -> tuple[QueryStream, ChunkBuffer, list[str]]:
     given_up: list[str] = []
-    waker = Waker(asyncio.get_running_loop(), threading.get_ident())
+    waker = Waker()
     buffer = ChunkBuffer(waker)
     return QueryStream("q", buffer, given_up.append), buffer, given_up
 

@@ -10,6 +10,7 @@ import pytest
 from tests.processes.conditions import until
 from tests.workers.fake_pool import FakePool
 
+from busduct import _result_queue
 from busduct.errors import (
     ClosedError,
     EngineDeadError,
@@ -19,7 +20,6 @@ from busduct.errors import (
 )
 from busduct.messages import Query, QueryResult, StreamChunk
 from busduct.workers import Dispatcher, _intake, _outgoing
-from busduct.workers import dispatcher as dispatcher_module
 
 
 @asynccontextmanager
@@ -408,7 +408,8 @@ async def test_connection_that_does_not_end_with_its_worker_holds_up_nothing(
 async def test_reader_stops_when_nobody_takes_and_goes_on_when_somebody_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatcher_module, "MAX_UNTAKEN", 10)
+    monkeypatch.setattr(_result_queue, "HIGH", 10)
+    monkeypatch.setattr(_result_queue, "LOW", 5)
     monkeypatch.setattr(_intake, "MAX_DRAINED", 4)
     async with dispatching() as (dispatcher, pool):
         names = [str(number) for number in range(40)]
@@ -425,7 +426,8 @@ async def test_reader_stops_when_nobody_takes_and_goes_on_when_somebody_does(
 async def test_reader_that_stopped_goes_on_for_a_dead_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatcher_module, "MAX_UNTAKEN", 10)
+    monkeypatch.setattr(_result_queue, "HIGH", 10)
+    monkeypatch.setattr(_result_queue, "LOW", 5)
     monkeypatch.setattr(_intake, "MAX_DRAINED", 4)
     async with dispatching(num_workers=1) as (dispatcher, pool):
         names = [str(number) for number in range(40)]

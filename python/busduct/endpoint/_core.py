@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
+from busduct._result_queue import ResultQueue
+from busduct._waking import Waker
 from busduct.endpoint._outbox import Outbox
-from busduct.endpoint._results import ResultQueue
-from busduct.endpoint._waking import Waker
 from busduct.endpoint.config import HTTPClientConfig, load_class
 from busduct.errors import ConfigError, EngineDeadError, FullError, LocalProtocolError
 from busduct.messages import ErrorData, Query, QueryResult, StreamChunk
@@ -53,7 +53,7 @@ class ClientCore:
         self._config = config
         self._loop = loop
         self.thread_id = threading.get_ident()
-        self.waker = Waker(loop, self.thread_id)
+        self.waker = Waker()
         self.results = ResultQueue(self.waker, self._on_flow)
         self.is_closed = False
         self.num_dropped = 0

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from busduct.endpoint._waking import Waker
+from busduct._waking import Waker
 from busduct.messages import QueryResult, StreamChunk
 
 __all__ = ["Reply"]

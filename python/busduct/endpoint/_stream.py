@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from io import StringIO
 
 from busduct._scopes import AsyncScope
+from busduct._waking import Waker
 from busduct.endpoint._query_errors import error_of
-from busduct.endpoint._waking import Waker
 from busduct.errors import LocalProtocolError
 from busduct.messages import QueryResult, StreamChunk
 

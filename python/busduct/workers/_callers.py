@@ -3,9 +3,9 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+from busduct._result_queue import ResultQueue
 from busduct.messages import ErrorData, QueryResult
 from busduct.workers._ledger import HELD, Entry, Item, Ledger, Sink
-from busduct.workers._results import ResultQueue
 
 if TYPE_CHECKING:
     from busduct.transport.pool import WorkerPoolTransport
@@ -42,7 +42,6 @@ class Callers:
         if worker_id != HELD:
             self._pool.cancel(worker_id, entry.query.id)
         self.tell_error(entry, error_type, reason)
-        self._results.wake()
 
     def tell_error(
         self,
@@ -59,7 +58,7 @@ class Callers:
             error=ErrorData(error_type=error_type, error_message=reason),
         )
         if entry.sink is None:
-            self._results.append(result)
+            self._results.put(result)
         else:
             call_sink(entry.sink, result)
 

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from busduct._result_queue import ResultQueue
 from busduct.messages import StreamChunk
 from busduct.workers._callers import call_sink
 from busduct.workers._ledger import Item, Ledger
-from busduct.workers._results import ResultQueue
 from busduct.workers._routing import Router
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Intake:
         self._results = results
         self._reader: asyncio.Task[None] | None = None
         self._is_taking = False
+        self._is_paused = False
         self._num_waited_for = 0
+        # Set when there is room again; None while nothing waits for that.
+        self._room: asyncio.Future[None] | None = None
 
     def start(
         self, loop: asyncio.AbstractEventLoop, on_broken: Callable[[str], None]
@@ -69,6 +72,20 @@ class Intake:
         if self._reader is not None:
             self._reader.cancel()
 
+    def pause(self) -> None:
+        """Read no more by itself, but for dead workers. Idempotent."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Undo `pause`. Idempotent."""
+        self._is_paused = False
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Read on, unless there is no room."""
+        if self._room is not None and not self._is_held_up and not self._room.done():
+            self._room.set_result(None)
+
     def look(self) -> None:
         """Take in what is there, without waiting for the reader's turn."""
         # NB: not from within a sink: what came before would be passed on after.
@@ -82,7 +99,7 @@ class Intake:
     async def take_all_of(self, worker_id: int) -> None:
         """Take in all that a dead worker sent, room or not."""
         self._num_waited_for += 1
-        self._results.make_room()
+        self.go_on()
         try:
             async with asyncio.timeout(GONE_SECONDS):
                 await self._pool.wait_worker_gone(worker_id)
@@ -100,14 +117,20 @@ class Intake:
         try:
             while await self._pool.wait_readable():
                 self._take(self._pool.drain(MAX_DRAINED))
-                if self._results.is_over_limit and not self._num_waited_for:
-                    await self._results.wait_room()
+                if self._is_held_up:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
                 else:
                     # There may be more at once: others must get their turn.
                     await asyncio.sleep(0)
         except Exception as error:
             _log.exception("what workers send cannot be read")
             on_broken(f"what workers send cannot be read: {error}")
+
+    @property
+    def _is_held_up(self) -> bool:
+        has_room = self._results.is_flowing and not self._is_paused
+        return not has_room and not self._num_waited_for
 
     def _take(self, items: Iterable[Item]) -> None:
         ledger, results = self._ledger, self._results
@@ -127,8 +150,7 @@ class Intake:
                     continue
                 entry.is_ended = True
             if entry.sink is None:
-                results.append(item)
+                results.put(item)
             else:
                 call_sink(entry.sink, item)
         self._is_taking = False
-        results.wake()

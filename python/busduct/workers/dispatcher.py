@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from busduct._result_queue import ResultQueue
+from busduct._waking import Waker
 from busduct.errors import (
     BusductError,
     ClosedError,
@@ -18,15 +20,12 @@ from busduct.workers._deadlines import Deadlines
 from busduct.workers._intake import Intake
 from busduct.workers._ledger import Entry, Item, Ledger, Sink
 from busduct.workers._outgoing import Outgoing
-from busduct.workers._results import ResultQueue
 from busduct.workers._routing import Routing, new_router
 
 if TYPE_CHECKING:
     from busduct.transport.pool import WorkerPoolTransport
 
 __all__ = ["Dispatcher"]
-
-MAX_UNTAKEN = 65536
 
 
 class Dispatcher:
@@ -67,7 +66,7 @@ class Dispatcher:
             pool, self._ledger, self._router, loop, self._on_unsendable
         )
         self._deadlines = Deadlines(loop, self._ledger, self._on_due)
-        self._results = ResultQueue(loop, MAX_UNTAKEN)
+        self._results = ResultQueue(Waker(), self._on_flow)
         self._intake = Intake(pool, self._ledger, self._router, self._results)
         self._callers = Callers(pool, self._ledger, self._results)
         self._refuse: Callable[[], BusductError] | None = None
@@ -151,12 +150,11 @@ class Dispatcher:
 
         What a dead worker had sent is read nevertheless. Idempotent.
         """
-        self._results.is_paused = True
+        self._intake.pause()
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`. Idempotent."""
-        self._results.is_paused = False
-        self._results.make_room()
+        self._intake.resume()
 
     def stats(self) -> DispatcherStatistics:
         """Return the counters, and how the queries stand."""
@@ -204,7 +202,6 @@ class Dispatcher:
         for entry in started:
             metadata = {"worker_id": worker_id}
             self._callers.tell_error(entry, "worker_died", reason, metadata)
-        self._results.wake()
         self._num_resent += len(unstarted)
         self._outgoing.flush()
 
@@ -224,6 +221,9 @@ class Dispatcher:
         reason = "the pool was shut down"
         self._end_all(partial(ClosedError, "worker pool"), "shutdown", reason)
         self._intake.close()
+
+    def _on_flow(self) -> None:
+        self._intake.go_on()
 
     def _on_due(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -246,4 +246,4 @@ class Dispatcher:
         self._outgoing.close()
         for entry in self._ledger.end_all():
             self._callers.tell_error(entry, error_type, reason)
-        self._results.end()
+        self._results.close()

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.processes.conditions import until
 
-from busduct.endpoint import _results
-from busduct.endpoint._results import ResultQueue
-from busduct.endpoint._waking import Waker
+from busduct import _result_queue
+from busduct._result_queue import ResultQueue
+from busduct._waking import Waker
 from busduct.messages import QueryResult
 
 
@@ -20,8 +20,7 @@ def nothing() -> None:
 
 
 def open_queue(on_flow: Callable[[], None] = nothing) -> ResultQueue:
-    waker = Waker(asyncio.get_running_loop(), threading.get_ident())
-    return ResultQueue(waker, on_flow)
+    return ResultQueue(Waker(), on_flow)
 
 
 def numbered(number: int) -> QueryResult:
@@ -59,6 +58,80 @@ async def test_each_result_wakes_one_of_those_that_wait() -> None:
     queue.put(numbered(2))
     items = await asyncio.gather(*tasks)
     assert [item.id for item in items if item] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("num_at_once", [1, 2, 3, 5])
+async def test_tasks_that_come_again_and_again_take_turns(num_at_once: int) -> None:
+    queue = open_queue()
+    taken: list[int] = []
+
+    async def take(number: int) -> None:
+        while await queue.recv() is not None:
+            taken.append(number)
+
+    tasks = [asyncio.create_task(take(number)) for number in range(3)]
+    await settle()
+    for _ in range(6):
+        for number in range(num_at_once):
+            queue.put(numbered(number))
+        await settle()
+    queue.close()
+    await asyncio.gather(*tasks)
+    assert taken == [number % 3 for number in range(6 * num_at_once)]
+
+
+async def test_one_whose_result_was_polled_away_is_the_next() -> None:
+    queue = open_queue()
+    first, second = (asyncio.create_task(queue.recv()) for _ in range(2))
+    await settle()
+    queue.put(numbered(0))
+    assert queue.poll() is not None
+    await settle()
+    queue.put(numbered(1))
+    queue.put(numbered(2))
+    items = await asyncio.gather(first, second)
+    assert [item.id for item in items if item] == ["1", "2"]
+
+
+async def test_threads_that_come_again_and_again_take_turns() -> None:
+    queue = open_queue()
+    taken = {0: 0, 1: 0}
+
+    def take(number: int) -> None:
+        while queue.recv_blocking(lambda: None) is not None:
+            taken[number] += 1
+
+    with ThreadPoolExecutor(2) as threads:
+        for number in taken:
+            threads.submit(take, number)
+        for number in range(200):
+            await until(lambda: len(queue._line) == 2)
+            queue.put(numbered(number))
+        await until(lambda: len(queue._line) == 2)
+        queue.close()
+    assert taken == {0: 100, 1: 100}
+
+
+async def test_a_loop_that_was_closed_keeps_no_result() -> None:
+    queue = open_queue()
+
+    async def begin() -> object:
+        waiting = asyncio.get_running_loop().create_task(queue.recv())
+        await settle()
+        return waiting
+
+    def begin_and_stop() -> object:
+        loop = asyncio.new_event_loop()
+        waiting = loop.run_until_complete(begin())
+        loop.close()
+        return waiting
+
+    waiting = await asyncio.to_thread(begin_and_stop)
+    queue.put(numbered(0))
+    async with asyncio.timeout(20):
+        item = await queue.recv()
+    assert item is not None
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def test_a_wake_up_of_one_that_was_cancelled_goes_to_the_next() -> None:
@@ -113,7 +186,7 @@ async def test_a_thread_without_a_loop_is_woken() -> None:
     queue = open_queue()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(queue.recv_blocking, lambda: None)
-        await until(lambda: bool(queue._waiters))
+        await until(lambda: bool(queue._line))
         queue.put(numbered(7))
         item = waiting.result(10)
     assert item is not None
@@ -126,7 +199,7 @@ async def test_a_thread_does_not_wait_beyond_its_deadline() -> None:
     with pytest.raises(TimeoutError):
         queue.recv_blocking(lambda: 0.05)
     assert time.monotonic() - begun >= 0.05
-    assert not queue._waiters
+    assert not queue._line
 
 
 async def test_many_takers_in_many_threads_take_each_result_once() -> None:
@@ -151,8 +224,8 @@ async def test_many_takers_in_many_threads_take_each_result_once() -> None:
 async def test_a_full_queue_says_so_and_that_it_has_room_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_results, "HIGH", 10)
-    monkeypatch.setattr(_results, "LOW", 5)
+    monkeypatch.setattr(_result_queue, "HIGH", 10)
+    monkeypatch.setattr(_result_queue, "LOW", 5)
     told: list[bool] = []
     queue = open_queue(lambda: told.append(queue.is_flowing))
     for number in range(12):
