@@ -5,6 +5,7 @@
 
 pub mod context;
 pub mod link;
+pub mod msgpack;
 pub mod shm;
 pub mod socket;
 pub mod sync;

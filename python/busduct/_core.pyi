@@ -643,6 +643,15 @@ class Loan:
         Raises:
             BufferError: Views of it are still held.
         """
+    def fill(self, parts: Sequence[bytes | str]) -> None:
+        """Fill it with parts, one after the other, each copied once; texts in UTF-8.
+
+        Raises:
+            BufferError: Views of it are held.
+            TypeError: A part that is neither.
+            UnicodeEncodeError: A text with surrogates.
+            ValueError: Another size than the memory's; it stays as it is.
+        """
     def freeze(self) -> Lease:
         """Give it up, as sending does; return a lease of what was filled.
 
@@ -715,6 +724,20 @@ class Lease:
         """
     def tobytes(self) -> bytes:
         """Copy it; of what is `bytes` already, give that."""
+    def split_texts(self, min_nbytes: int) -> tuple[bytes, list[str]] | None:
+        """Copy the long strings out of a msgpack value, each once and from here.
+
+        In the pure-Python backend there is nothing to gain, and None is returned.
+
+        Args:
+            min_nbytes: What is a long one; 4096 is the least.
+
+        Returns:
+            The value with an extension of type 0 in place of each, whose 4 bytes are
+            its number in the list, big-endian; and the list. None where there is no
+            long string, one is not ASCII, the value has extensions or is no msgpack;
+            whether it is valid otherwise is for who decodes it to find.
+        """
     def as_numpy(
         self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None
     ) -> Any:

@@ -2,16 +2,18 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyBufferError, PyMemoryError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::buffer::PyFrame;
 use super::error;
-use super::memory::Memory;
+use super::memory::{DETACH_BYTES, Memory};
 
 /// Memory of a loan or a lease. Views of it, which the interpreter counts by calls, keep the
 /// object alive, and it keeps the memory.
@@ -135,6 +137,38 @@ impl Held {
         Ok(unsafe { PyFrame::new(shared) })
     }
 
+    /// Fill the memory with `pieces`, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::look`], BufferError if views of it are held, ValueError if they have another
+    /// length.
+    pub(super) fn fill(&self, py: Python<'_>, pieces: &[&[u8]]) -> PyResult<()> {
+        let mut state = self.lock();
+        let num_views = state.num_views;
+        let memory = state.current().ok_or_else(|| error::closed(py, self.name))?;
+        if num_views > 0 {
+            return Err(self.in_use());
+        }
+        let nbytes = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
+        let limit = memory.nbytes();
+        if nbytes != limit {
+            let text = format!("parts of {nbytes} bytes for a {} of {limit} bytes", self.name);
+            return Err(PyValueError::new_err(text));
+        }
+        let start = memory.start().as_ptr().cast::<MaybeUninit<u8>>();
+        // SAFETY: nobody has a view of it, nor gets one while `state` is locked.
+        let target = unsafe { slice::from_raw_parts_mut(start, nbytes) };
+        let mut copy = || copy_pieces(pieces, target);
+        if nbytes > DETACH_BYTES {
+            py.detach(copy)
+        } else {
+            copy()
+        }
+        state.was_viewed = true;
+        Ok(())
+    }
+
     /// Tell whether the message it was given to was accepted; if not, it is held as before.
     pub(super) fn settle(&self, is_accepted: bool) {
         let mut state = self.lock();
@@ -189,5 +223,15 @@ impl Held {
     pub(super) fn close_view(&self) {
         let mut state = self.lock();
         state.num_views = state.num_views.saturating_sub(1);
+    }
+}
+
+/// Copy `pieces`, which are as long as `target` in all.
+fn copy_pieces(pieces: &[&[u8]], mut target: &mut [MaybeUninit<u8>]) {
+    for piece in pieces {
+        let (to, rest) = target.split_at_mut(piece.len());
+        // SAFETY: both hold as many bytes, and do not overlap: the target is borrowed uniquely.
+        unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), to.as_mut_ptr().cast(), to.len()) };
+        target = rest;
     }
 }

@@ -7,10 +7,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
+use super::arguments::amount;
 use super::arrays::{self, Request};
 use super::buffer::PyFrame;
 use super::held::Held;
 use super::memory::Memory;
+use super::text;
 
 #[pyclass(module = "busduct._core", frozen)]
 pub(super) struct Lease(Held);
@@ -55,6 +57,16 @@ impl Lease {
     fn tobytes(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
         // NB: held once more, as it may be released by another thread while it is copied.
         self.share(py)?.into_bytes(py)
+    }
+
+    fn split_texts<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = amount)] min_nbytes: i64,
+    ) -> PyResult<Option<text::Split<'py>>> {
+        let min_nbytes = usize::try_from(min_nbytes).unwrap_or(0);
+        // NB: held once more, as it may be released by another thread meanwhile.
+        text::split(py, self.share(py)?.as_ref(), min_nbytes)
     }
 
     #[pyo3(signature = (dtype=None, shape=None), text_signature = "($self, dtype='uint8', shape=None)")]

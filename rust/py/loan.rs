@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyBytes, PyCapsule, PyString};
 
 use super::arrays::{self, Request};
 use super::buffer::PyFrame;
@@ -53,6 +53,22 @@ impl Loan {
     }
 }
 
+/// What a loan can be filled with.
+#[derive(FromPyObject)]
+enum Piece<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Text(Bound<'py, PyString>),
+}
+
+impl Piece<'_> {
+    fn as_bytes(&self) -> PyResult<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.as_bytes()),
+            Self::Text(text) => text.to_str().map(str::as_bytes),
+        }
+    }
+}
+
 #[pymethods]
 impl Loan {
     #[getter]
@@ -72,6 +88,11 @@ impl Loan {
 
     fn release(&self) -> PyResult<()> {
         self.0.release()
+    }
+
+    fn fill(&self, py: Python<'_>, parts: Vec<Piece<'_>>) -> PyResult<()> {
+        let pieces: PyResult<Vec<&[u8]>> = parts.iter().map(Piece::as_bytes).collect();
+        self.0.fill(py, &pieces?)
     }
 
     fn freeze(&self, py: Python<'_>) -> PyResult<Lease> {

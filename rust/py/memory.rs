@@ -18,7 +18,7 @@ use crate::link::OutOfMemory;
 use crate::shm::{Lease, Slot};
 
 /// Above this the interpreter is left to others while bytes are copied.
-const DETACH_BYTES: usize = 256 << 10;
+pub(super) const DETACH_BYTES: usize = 256 << 10;
 
 /// From here on huge pages are asked for: to fault memory in page by page costs more than to
 /// fill it.

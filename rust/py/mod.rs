@@ -26,6 +26,7 @@ mod shared;
 mod socket;
 mod statistics;
 mod stop_iteration;
+mod text;
 mod waiters;
 
 use pyo3::prelude::*;

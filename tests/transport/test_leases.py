@@ -27,6 +27,7 @@ def uses_of(lease: Any) -> list[Callable[[], Any]]:
         partial(getattr, lease, "nbytes"),
         partial(getattr, lease, "is_shared"),
         lease.tobytes,
+        partial(lease.split_texts, 4096),
         lease.as_numpy,
         partial(lease.__dlpack__, max_version=(1, 0)),
         lease.__dlpack_device__,

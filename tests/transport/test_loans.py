@@ -45,6 +45,7 @@ def uses_of(loan: Any) -> list[Callable[[], Any]]:
         partial(len, loan),
         partial(getattr, loan, "nbytes"),
         partial(getattr, loan, "is_shared"),
+        partial(loan.fill, [b"mine"]),
         loan.as_numpy,
         loan.__dlpack__,
         loan.__dlpack_device__,

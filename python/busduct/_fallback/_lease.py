@@ -62,6 +62,12 @@ class Lease(bytes):
         self._check()
         return bytes(memoryview(self))
 
+    def split_texts(self, min_nbytes: int) -> tuple[bytes, list[str]] | None:
+        """Return None: here nothing would be saved by it."""
+        self._check()
+        del min_nbytes
+        return None
+
     def as_numpy(
         self, dtype: str | Any = "uint8", shape: Sequence[int] | None = None
     ) -> Any:

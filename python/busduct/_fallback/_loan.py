@@ -55,12 +55,18 @@ class Loan(bytearray):
 
     def release(self) -> None:
         """Give it back unsent. Idempotent."""
-        try:
-            self.clear()
-        except BufferError:
-            msg = "views of the loan are held"
-            raise BufferError(msg) from None
+        self._empty()
         self._is_released = True
+
+    def fill(self, parts: Sequence[bytes | str]) -> None:
+        """Fill it with parts, one after the other; texts in UTF-8."""
+        pieces = [_bytes_of(part) for part in parts]
+        nbytes, limit = sum(map(len, pieces)), len(self)
+        if nbytes != limit:
+            msg = f"parts of {nbytes} bytes for a loan of {limit} bytes"
+            raise ValueError(msg)
+        self._empty()
+        self.extend(b"".join(pieces))
 
     def freeze(self) -> Lease:
         """Give it up; return a lease of what was filled."""
@@ -72,6 +78,13 @@ class Loan(bytearray):
         """Return a writable array over it, which is a view."""
         self._check()
         return as_array(self, dtype, shape)
+
+    def _empty(self) -> None:
+        try:
+            self.clear()
+        except BufferError:
+            msg = "views of the loan are held"
+            raise BufferError(msg) from None
 
     def _check(self) -> None:
         if self._is_released:
@@ -125,3 +138,12 @@ class Loan(bytearray):
             # The traceback of an exception may hold views; they keep the memory.
             if exc_type is None:
                 raise
+
+
+def _bytes_of(part: bytes | str) -> bytes:
+    if isinstance(part, str):
+        return part.encode()
+    if isinstance(part, bytes):
+        return part
+    msg = f"a part is bytes or str, not '{type(part).__name__}'"
+    raise TypeError(msg)

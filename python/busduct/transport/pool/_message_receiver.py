@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from busduct._scopes import Scope
 from busduct.errors import ClosedError, LocalProtocolError
 from busduct.transport._waiting_line import WaitingLine
+from busduct.transport.pool._long_texts import MALFORMED, TEXT_NBYTES, TextJoiner
 
 if TYPE_CHECKING:
     from busduct._core import Lease, Socket
@@ -29,8 +31,6 @@ LEASE_NBYTES = 16384
 MAX_BURSTS = 16
 # Of one drain, which must end where a peer sends as fast as it takes.
 MAX_DRAINED = 65536
-# NB: the last two are of strings that are not UTF-8, and of nesting without end.
-MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MessageReceiver(Scope, Generic[T]):
@@ -47,7 +47,9 @@ class MessageReceiver(Scope, Generic[T]):
 
     def __init__(self, socket: "Socket", decoder: "msgspec.msgpack.Decoder[T]") -> None:
         self._socket = socket
-        self._decode = decoder.decode
+        self._decode_plain = decoder.decode
+        self._decode: Callable[[bytes | Lease], T] = self._decode_plain
+        self._decode_texts = TextJoiner(decoder).decode
         self._taken: deque[bytes | Lease] = deque()
         self._pop = self._taken.popleft
         self._line = WaitingLine()
@@ -164,6 +166,7 @@ class MessageReceiver(Scope, Generic[T]):
             if not burst:
                 return False
             self._taken.extend(burst)
+            self._decode = self._decode_plain
             self._is_large = len(burst[-1]) > LEASE_NBYTES
             return True
 
@@ -172,7 +175,11 @@ class MessageReceiver(Scope, Generic[T]):
         lease = self._socket.recv_lease_nowait()
         if lease is None:
             return False
-        self._is_large = lease.nbytes > LEASE_NBYTES
+        nbytes = lease.nbytes
+        self._is_large = nbytes > LEASE_NBYTES
+        # Either of them decodes whatever is still here.
+        has_text = nbytes >= TEXT_NBYTES
+        self._decode = self._decode_texts if has_text else self._decode_plain
         self._taken.append(lease)
         return True
 
@@ -188,4 +195,6 @@ class MessageReceiver(Scope, Generic[T]):
     def _note(self, reason: object) -> None:
         self._num_malformed += 1
         if self._num_malformed == 1:
-            _log.warning("dropped a malformed message, and will others: %s", reason)
+            # NB: records are kept, and with an error the payload in its traceback.
+            text = str(reason)
+            _log.warning("dropped a malformed message, and will others: %s", text)

@@ -6,11 +6,14 @@ import msgspec
 
 from busduct._scopes import Scope
 from busduct.errors import FrameTooLargeError
+from busduct.transport.pool._long_texts import TEXT_NBYTES, TextSplitter
 
 if TYPE_CHECKING:
     from busduct._core import Loan, Socket
 
 __all__ = ["LOAN_NBYTES", "MessageSender", "send_large"]
+
+Payload = bytearray | list[bytes | str]
 
 T = TypeVar("T")
 
@@ -26,7 +29,15 @@ class MessageSender(Scope, Generic[T]):
         max_message_bytes: That of the socket.
     """
 
-    __slots__ = ("_buffer", "_encode_into", "_max_nbytes", "_send_nowait", "_socket")
+    __slots__ = (
+        "_buffer",
+        "_encode_into",
+        "_has_texts",
+        "_max_nbytes",
+        "_send_nowait",
+        "_socket",
+        "_split",
+    )
 
     def __init__(self, socket: "Socket", max_message_bytes: int) -> None:
         self._socket = socket
@@ -34,6 +45,9 @@ class MessageSender(Scope, Generic[T]):
         # Encoding into the same buffer again and again meets no fresh pages.
         self._buffer = bytearray()
         self._encode_into = msgspec.msgpack.Encoder().encode_into
+        self._split = TextSplitter().split
+        # Whether the last message was so large that the next may be of long texts.
+        self._has_texts = False
         self._send_nowait = socket.send_nowait
 
     def send(self, data: T) -> None:
@@ -45,11 +59,17 @@ class MessageSender(Scope, Generic[T]):
             FullError: No room, and nothing was accepted; `asend` waits for it.
             TypeError: What msgpack cannot hold.
         """
+        parts = self._split(data) if self._has_texts else None
+        if parts is not None:
+            send_large(self._socket, parts, self._max_nbytes)
+            return
         buffer = self._buffer
         self._encode_into(data, buffer)
         if len(buffer) < LOAN_NBYTES:
+            self._has_texts = False
             self._send_nowait(buffer)
         else:
+            self._has_texts = len(buffer) >= TEXT_NBYTES
             send_large(self._socket, buffer, self._max_nbytes)
 
     async def asend(self, data: T) -> None:
@@ -57,13 +77,15 @@ class MessageSender(Scope, Generic[T]):
 
         Cancelled while it waits: nothing was accepted.
         """
-        self._encode_into(data, self._buffer)
-        if len(self._buffer) < LOAN_NBYTES:
-            await self._socket.send(self._buffer)
-        else:
-            await self._socket.send(
-                _filled_loan(self._socket, self._buffer, self._max_nbytes)
-            )
+        payload: Payload | None = self._split(data) if self._has_texts else None
+        if payload is None:
+            payload = self._buffer
+            self._encode_into(data, payload)
+            self._has_texts = len(payload) >= TEXT_NBYTES
+            if len(payload) < LOAN_NBYTES:
+                await self._socket.send(payload)
+                return
+        await self._socket.send(_filled_loan(self._socket, payload, self._max_nbytes))
 
     async def wait_writable(self) -> None:
         """Wait until there is room for a small message.
@@ -78,7 +100,7 @@ class MessageSender(Scope, Generic[T]):
         self._socket.close()
 
 
-def send_large(socket: "Socket", payload: bytearray, max_nbytes: int) -> None:
+def send_large(socket: "Socket", payload: Payload, max_nbytes: int) -> None:
     """Send a payload through memory of the socket's.
 
     Raises:
@@ -93,10 +115,14 @@ def send_large(socket: "Socket", payload: bytearray, max_nbytes: int) -> None:
         raise
 
 
-def _filled_loan(socket: "Socket", payload: bytearray, max_nbytes: int) -> "Loan":
-    if len(payload) > max_nbytes:
-        raise FrameTooLargeError(len(payload), max_nbytes)
-    loan = socket.loan(len(payload))
+def _filled_loan(socket: "Socket", payload: Payload, max_nbytes: int) -> "Loan":
+    nbytes = sum(map(len, payload)) if isinstance(payload, list) else len(payload)
+    if nbytes > max_nbytes:
+        raise FrameTooLargeError(nbytes, max_nbytes)
+    loan = socket.loan(nbytes)
+    if isinstance(payload, list):
+        loan.fill(payload)
+        return loan
     view: memoryview[Any]
     with memoryview(loan) as view:
         view[:] = payload

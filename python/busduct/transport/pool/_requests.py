@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from busduct.errors import ClosedError
+from busduct.transport.pool._message_sender import Payload, send_large
 
 if TYPE_CHECKING:
     from busduct._core import Socket
@@ -15,13 +16,18 @@ __all__ = ["RequestSockets"]
 class RequestSockets:
     """A PUSH for each worker.
 
+    Args:
+        max_message_bytes: That of the sockets.
+
     Attributes:
         by_worker: The sockets; an unknown id is an IndexError.
         send_nowait: What sends a payload to a worker at once.
         num_dropped: Messages queued for workers when they were dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_nbytes = max_message_bytes
+        self._is_silent = False
         self.by_worker: dict[int, Socket] = _ByWorker()
         self.send_nowait: dict[int, Callable[[bytearray], None]] = _ByWorker()
         self.num_dropped = 0
@@ -45,6 +51,17 @@ class RequestSockets:
             else:
                 return True
 
+    def send_large(self, worker_id: int, payload: Payload) -> None:
+        """Send a payload through memory of the worker's socket.
+
+        Raises:
+            FrameTooLargeError: Over the limit.
+            FullError: No room, and nothing was accepted.
+            IndexError: There is no such worker.
+        """
+        if not self._is_silent:
+            send_large(self.by_worker[worker_id], payload, self._max_nbytes)
+
     def drop(self, worker_id: int) -> None:
         """Close a worker's socket, and forget what is queued there."""
         socket = self.by_worker[worker_id]
@@ -55,6 +72,7 @@ class RequestSockets:
 
     def silence(self) -> None:
         """Send nothing from here on."""
+        self._is_silent = True
         for worker_id in self.send_nowait:
             self.send_nowait[worker_id] = _ignore
 

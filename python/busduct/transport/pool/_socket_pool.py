@@ -19,8 +19,9 @@ from busduct.transport.pool._addresses import (
 )
 from busduct.transport.pool._config import TransportConfig, with_overrides
 from busduct.transport.pool._links import Links
+from busduct.transport.pool._long_texts import TEXT_NBYTES, TextSplitter
 from busduct.transport.pool._message_receiver import MessageReceiver
-from busduct.transport.pool._message_sender import LOAN_NBYTES, send_large
+from busduct.transport.pool._message_sender import LOAN_NBYTES
 from busduct.transport.pool._protocols import Response, WorkerConnector
 from busduct.transport.pool._ready_channel import ReadyChannel
 from busduct.transport.pool._requests import RequestSockets
@@ -54,7 +55,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
             ready.bind(self._endpoint(READINESS_NAME))
             self._ready = ReadyChannel(ready, num_workers)
             self._links = Links(self._context, self._socket)
-            self._requests = RequestSockets()
+            self._requests = RequestSockets(config.max_message_bytes)
             self._send_nowait = self._requests.send_nowait
             self._response_endpoints: dict[int, str] = {}
             for worker_id in range(num_workers):
@@ -63,6 +64,9 @@ class SocketWorkerPool(MessageReceiver[Response]):
         # Encoding into the same buffer again and again meets no fresh pages.
         self._buffer = bytearray()
         self._encode_into = msgspec.msgpack.Encoder().encode_into
+        self._split = TextSplitter().split
+        # Whether the last query was so large that the next may be of long texts.
+        self._has_texts = False
         self._num_dropped_cancels = 0
         self._num_renewed = 0
         self._last_stats: PoolStatistics | None = None
@@ -128,13 +132,18 @@ class SocketWorkerPool(MessageReceiver[Response]):
             IndexError: There is no such worker.
             TypeError: What msgpack cannot hold.
         """
+        parts = self._split(query) if self._has_texts else None
+        if parts is not None:
+            self._requests.send_large(worker_id, parts)
+            return
         buffer = self._buffer
         self._encode_into(query, buffer)
         if len(buffer) < LOAN_NBYTES:
+            self._has_texts = False
             self._send_nowait[worker_id](buffer)
-        elif not self._is_closed:
-            limit = self._config.max_message_bytes
-            send_large(self._requests.by_worker[worker_id], buffer, limit)
+        else:
+            self._has_texts = len(buffer) >= TEXT_NBYTES
+            self._requests.send_large(worker_id, buffer)
 
     async def wait_writable(self, worker_id: int) -> bool:
         """Wait until a worker has room for a small query; False after `cleanup`.
