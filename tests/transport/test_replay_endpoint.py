@@ -33,6 +33,7 @@ from busduct.transport._sync_messages import (
     decode_request,
     encode_begin,
     encode_end,
+    encode_records,
     encode_request,
     new_request,
 )
@@ -92,7 +93,7 @@ async def test_request_without_a_fence_is_made_again_with_another(
         _, second = await oracle.request()
         assert second.number > first.number
         assert second.fence != first.fence
-        # Those of earlier requests, and of others, count for nothing.
+        # That of an earlier request alone, and those of others, count for nothing.
         stray = Fence(fence_topic(b"x"), 7, second.number)
         for fence in (Fence(first.fence, 7, first.number), stray):
             oracle.pub.send_multipart_nowait(encode_fence(fence))
@@ -103,7 +104,31 @@ async def test_request_without_a_fence_is_made_again_with_another(
         await oracle.subscriber.aclose()
 
 
-async def test_answers_to_an_earlier_request_are_passed_over(
+async def test_answers_that_come_late_count_all_the_same(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    async with backend.Context() as ctx:
+        oracle = Oracle(ctx, backend, ipc)
+        peer, first = await oracle.request()
+        await oracle.request()
+        await oracle.fence(first)
+        payloads = [CODEC.encode(sample)[1] for sample in samples(0, 3)]
+        for parts in (
+            encode_begin(first.number, Begin(7, [(b"t", 0, 3)])),
+            encode_records(first.number, Batch(b"t", 7, 0, payloads)),
+            encode_end(first.number),
+        ):
+            await oracle.router.send_multipart([peer, *parts])
+        # The last request may never be answered: whoever publishes may be gone.
+        assert await take(oracle.subscriber, 3) == samples(0, 3)
+        assert not oracle.subscriber.statistics().is_ready
+        await oracle.answer(Begin(7, [(b"t", 3, 3)]))
+        await oracle.subscriber.wait_ready(PATIENCE)
+        assert oracle.subscriber.statistics().num_gaps == 0
+        await oracle.subscriber.aclose()
+
+
+async def test_answers_to_an_earlier_request_are_not_those_to_the_last(
     backend: ModuleType, ipc: Ipc
 ) -> None:
     async with backend.Context() as ctx:

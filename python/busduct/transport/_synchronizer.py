@@ -15,6 +15,7 @@ from busduct.transport._reordering import Item, Reordering
 from busduct.transport._sync_messages import (
     Answer,
     Begin,
+    SyncRequest,
     decode_answer,
     decode_begin,
     encode_request,
@@ -29,6 +30,8 @@ __all__ = ["Synchronizer"]
 # Behind the fence, from one answer to the next.
 ANSWER_SECONDS = 5.0
 FENCE_TOKEN_BYTES = 16
+# Requests whose answers may still come.
+MAX_PENDING = 4
 
 
 class Synchronizer:
@@ -37,6 +40,10 @@ class Synchronizer:
     A request is due after each connection, when records are missing, when the publisher
     has begun another life, and once when records have come and then no more: the last
     of them may have been dropped.
+
+    A request whose fence has not come in time is made again under another number. The
+    answer to the earlier one counts all the same if it comes: it may be the last thing
+    that the publisher has said.
 
     Args:
         live: The subscriber's SUB socket.
@@ -74,8 +81,12 @@ class Synchronizer:
         self._num_live = 0
         self._is_stirred = False
         self._number = 0
-        self._topic = b""
-        self._fenced = asyncio.Event()
+        # The last request whose answers are being taken, or have been.
+        self._taken = 0
+        self._pending: dict[int, SyncRequest] = {}
+        # The last request whose fence has come.
+        self._fenced = 0
+        self._has_fence = asyncio.Event()
 
     def ask(self, *, is_unready: bool = True) -> None:
         """Have a request made; until it is answered the subscriber is not ready."""
@@ -93,9 +104,11 @@ class Synchronizer:
 
     def note_fence(self, fence: Fence) -> list[Item]:
         """Note a fence; return what comes of its epoch, if the fence is ours."""
-        if fence.topic != self._topic or fence.number != self._number:
+        request = self._pending.get(fence.number)
+        if request is None or fence.topic != request.fence:
             return []
-        self._fenced.set()
+        self._fenced = max(self._fenced, fence.number)
+        self._has_fence.set()
         return self._reordering.see_epoch(fence.epoch)
 
     async def run(self) -> None:
@@ -133,21 +146,16 @@ class Synchronizer:
 
     async def _attempt(self) -> bool:
         """Make one request; tell whether it was answered in full."""
-        self._number += 1
-        self._renew_fence()
-        prefixes = list(self._reordering.prefixes())
-        request = new_request(
-            self._number,
-            self._reordering.epoch,
-            self._topic,
-            prefixes,
-            self._reordering.positions(),
-        )
+        request = self._next_request()
         try:
             async with asyncio.timeout(self._patience.seconds):
                 await self._dealer.send(encode_request(request))
-                await self._fenced.wait()
-            begin = await self._take_answers()
+                await self._wait_fence(min(self._pending))
+            number, begin = await self._take_answers()
+            while number < request.number:
+                async with asyncio.timeout(self._patience.seconds):
+                    await self._wait_fence(number + 1)
+                number, begin = await self._take_answers()
         except TimeoutError:
             return False
         except RemoteProtocolError as error:
@@ -155,7 +163,6 @@ class Synchronizer:
             return False
         if begin.epoch != self._reordering.epoch:
             return False
-        self._inbox.put(self._reordering.end(begin, (prefix for prefix, _ in prefixes)))
         self.num_syncs += 1
         if self._reordering.needs_sync:
             self.ask(is_unready=False)
@@ -163,36 +170,60 @@ class Synchronizer:
             self.ready.set()
         return True
 
-    def _renew_fence(self) -> None:
+    def _next_request(self) -> SyncRequest:
+        """Subscribe to the fence of another request, and return that."""
+        self._number += 1
+        for number in list(self._pending):
+            if number <= max(self._taken, self._number - MAX_PENDING):
+                with suppress(LocalProtocolError):
+                    self._live.unsubscribe(self._pending.pop(number).fence)
         # NB: a topic of its own for each request. One that was subscribed to before
         # could be found in force at a connection that is gone.
-        self._fenced.clear()
-        earlier, self._topic = (
-            self._topic,
+        request = new_request(
+            self._number,
+            self._reordering.epoch,
             fence_topic(secrets.token_bytes(FENCE_TOKEN_BYTES)),
+            self._reordering.prefixes(),
+            self._reordering.positions(),
         )
-        self._live.subscribe(self._topic)
-        if earlier:
-            with suppress(LocalProtocolError):
-                self._live.unsubscribe(earlier)
+        self._live.subscribe(request.fence)
+        self._pending[self._number] = request
+        return request
 
-    async def _take_answers(self) -> Begin:
-        """Take the answers to the request under way, up to the last."""
+    async def _wait_fence(self, number: int) -> None:
+        """Wait for the fence of a request, or of a later one, which is behind it."""
+        while self._fenced < number:
+            self._has_fence.clear()
+            await self._has_fence.wait()
+
+    async def _take_answers(self) -> tuple[int, Begin]:
+        """Take the answers to a request that is pending, up to the last.
+
+        Returns:
+            The number of the request, and the first answer.
+        """
         begin: Begin | None = None
         while True:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            is_hopeful = begin is not None or self._fenced == self._number
+            seconds = ANSWER_SECONDS if is_hopeful else self._patience.seconds
+            async with asyncio.timeout(seconds):
                 parts = await self._dealer.recv_multipart()
             kind, number, rest = decode_answer(parts)
-            if number != self._number:
+            if number not in self._pending:
                 continue
             if kind is Answer.BEGIN:
+                self._taken = max(self._taken, number)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._wait_fence(number)
                 begin = decode_begin(rest[0])
                 self._inbox.put(self._reordering.begin(begin))
             elif begin is None:
                 msg = "answer that does not begin at its beginning"
                 raise RemoteProtocolError(msg)
             elif kind is Answer.END:
-                return begin
+                prefixes = (prefix for prefix, _ in self._pending[number].prefixes)
+                self._inbox.put(self._reordering.end(begin, prefixes))
+                return number, begin
             else:
                 batch = decode_published(rest)
                 if isinstance(batch, Batch):
