@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -107,6 +108,20 @@ def ipc_dir() -> Iterator[Path]:
         yield Path(name)
         left = [path for path in Path(name).iterdir() if _is_socket(path)]
         assert not left, f"socket files are left: {left}"
+
+
+@pytest.fixture
+def own_port() -> Iterator[int]:
+    """Give a TCP port of this host at which only the test itself can listen.
+
+    It is bound, without listening: connections are refused, who asks for that port can
+    listen there (with SO_REUSEADDR), and who asks for any port never gets it. A port
+    that is only known to have been free may be somebody's by the time it is used.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def _is_socket(path: Path) -> bool:

@@ -145,13 +145,6 @@ async def serving(
         assert not failures
 
 
-def unused_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
 def end_at_once(peer: Peer) -> None:
     """Have the kernel end a connection, without a turn of the event loop."""
     made = peer.writer.get_extra_info("socket")

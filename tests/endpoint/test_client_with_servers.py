@@ -1,7 +1,6 @@
 """The endpoint client with servers as they are: ours, one with a key, and none."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -99,15 +98,16 @@ async def test_the_key_is_sent(engine: StandInEngine) -> None:
         assert "sk-wrong" not in str(result)
 
 
-async def test_an_endpoint_that_is_not_there_is_an_error_of_the_query() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    config = HTTPClientConfig(endpoint_urls=[f"http://127.0.0.1:{port}"], num_workers=1)
+async def test_an_endpoint_that_is_not_there_is_an_error_of_the_query(
+    own_port: int,
+) -> None:
+    url = f"http://127.0.0.1:{own_port}"
+    config = HTTPClientConfig(endpoint_urls=[url], num_workers=1)
     with HTTPEndpointClient(config) as client:
         result = await client.request(query("anybody?"))
     assert result.error is not None
     assert result.error.error_type == "connection"
-    assert f"127.0.0.1:{port}" in result.error.error_message
+    assert f"127.0.0.1:{own_port}" in result.error.error_message
 
 
 @pytest.mark.usefixtures("rust")

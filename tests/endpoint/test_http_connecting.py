@@ -13,7 +13,6 @@ from tests.endpoint.http_server import (
     replying,
     say_ok,
     serving,
-    unused_port,
 )
 from tests.processes.conditions import until
 
@@ -23,25 +22,27 @@ from busduct.endpoint._http._protocol import Connection
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-async def test_refused_connection_is_an_error_after_its_retries(any_loop: str) -> None:
-    port = unused_port()
-    async with client_of(port, max_retries=2) as client:
+async def test_refused_connection_is_an_error_after_its_retries(
+    any_loop: str, own_port: int
+) -> None:
+    async with client_of(own_port, max_retries=2) as client:
         waiting = [client.start() for _ in range(10)]
         for each in waiting:
             await asyncio.wait_for(each.ended.wait(), 20)
             assert each.error is not None
             assert each.error.error_type == "connection"
-            begin = f"cannot connect to http://127.0.0.1:{port}: "
+            begin = f"cannot connect to http://127.0.0.1:{own_port}: "
             assert each.error.error_message.startswith(begin)
             assert each.num_attempts == 3
 
 
-async def test_request_waits_for_a_server_that_comes_back(any_loop: str) -> None:
-    port = unused_port()
-    async with client_of(port, max_retries=100) as client:
+async def test_request_waits_for_a_server_that_comes_back(
+    any_loop: str, own_port: int
+) -> None:
+    async with client_of(own_port, max_retries=100) as client:
         asked = client.start()
         await until(lambda: asked.num_attempts)
-        async with serving(say_ok, port=port):
+        async with serving(say_ok, port=own_port):
             await asyncio.wait_for(asked.ended.wait(), 20)
         assert (asked.error, asked.body, asked.num_taken) == (None, b"{}", 1)
 
@@ -55,11 +56,11 @@ async def test_unknown_host_is_an_error(any_loop: str) -> None:
 
 
 async def test_the_first_address_that_accepts_is_used_and_tried_first_next(
-    any_loop: str,
+    any_loop: str, own_port: int
 ) -> None:
     async with serving(say_ok) as server, client_of(server.port) as client:
         connector = client.pool._connector
-        dead = (socket.AF_INET, ("127.0.0.1", unused_port()))
+        dead = (socket.AF_INET, ("127.0.0.1", own_port))
         live = (socket.AF_INET, ("127.0.0.1", server.port))
         connector._addresses = [dead, live]
         got = await client.ask()

@@ -8,7 +8,6 @@ import pytest
 from tests.endpoint.http_server import (
     Peer,
     serving,
-    unused_port,
 )
 from tests.endpoint.worker_faces import (
     Wire,
@@ -70,8 +69,8 @@ async def test_query_that_cannot_be_a_request_is_an_error(
         assert wire.num_advanced == 3
 
 
-async def test_refused_connection_is_an_error(any_loop: str) -> None:
-    async with working(f"http://127.0.0.1:{unused_port()}") as wire:
+async def test_refused_connection_is_an_error(any_loop: str, own_port: int) -> None:
+    async with working(f"http://127.0.0.1:{own_port}") as wire:
         wire.put(ask("a"), ask("b"))
         for name in ("a", "b"):
             result = await wire.result(name)
@@ -93,10 +92,9 @@ async def test_worker_warms_up_before_it_is_ready(any_loop: str) -> None:
 
 
 async def test_worker_that_cannot_warm_up_says_so_and_goes_on(
-    any_loop: str, caplog: pytest.LogCaptureFixture
+    any_loop: str, caplog: pytest.LogCaptureFixture, own_port: int
 ) -> None:
-    port = unused_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{own_port}"
     async with working(url, warmup_connections=3) as wire:
         await until(lambda: wire.is_ready)
         assert f"worker 0 made 0 of 3 connections to {url}" in caplog.text

@@ -92,11 +92,6 @@ async def test_address_and_path_are_where_the_queue_is(
         assert listening_in(settings.root) == ["here.sock"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -105,15 +100,14 @@ def free_port() -> int:
     ],
 )
 async def test_protocol_tcp_listens_there(
-    settings: Settings, values: dict[str, Any]
+    settings: Settings, values: dict[str, Any], own_port: int
 ) -> None:
-    port = free_port()
-    values["endpoints"]["q"]["address"] = f"127.0.0.1:{port}"
+    values["endpoints"]["q"]["address"] = f"127.0.0.1:{own_port}"
     settings.set(**values)
     async with FMQ() as fmq:
         assert await round_trip(fmq) == b"x"
         assert listening_in(settings.root) == []
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
+        with socket.create_connection(("127.0.0.1", own_port), timeout=5):
             pass
 
 

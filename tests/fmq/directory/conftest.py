@@ -1,6 +1,5 @@
 """Fixtures of the directory's tests."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ def _nothing_left(no_leaks: None) -> None:
 
 
 @pytest.fixture(params=["ipc", "tcp"])
-def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
+def address(request: pytest.FixtureRequest, ipc_dir: Path, own_port: int) -> str:
     """Give an address that nobody has, of each transport in turn."""
     if request.param == "ipc":
         return f"ipc://{ipc_dir}/queue"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{own_port}"
