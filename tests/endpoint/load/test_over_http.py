@@ -50,9 +50,11 @@ async def test_every_api_is_measured(any_loop: str, api: Any, stream: bool) -> N
     assert report.ttft.min >= 30
     assert report.ttft.count == report.tpot.count == 24
     assert report.itl.count == 24 * 5
-    # Four milliseconds, and whatever a busy machine makes of them.
-    assert 1 <= report.itl.p50 <= 100
-    assert 1 <= report.tpot.p50 <= 100
+    # Chunks may come together where the machine is busy, but never early, and not after
+    # the end.
+    last = report.ttft.mean + 5 * report.itl.mean
+    assert 50 <= last <= report.latency.mean
+    assert report.tpot.mean == pytest.approx(report.itl.mean, rel=1e-3)
 
 
 async def test_input_tokens_are_those_that_the_endpoint_counts() -> None:

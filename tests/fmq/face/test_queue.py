@@ -102,7 +102,8 @@ async def test_nobody_putting_ends_a_get_with_its_timeout(any_loop: str) -> None
         consumer = fmq.queue("q", "consumer")
         begun = time.monotonic()
         assert await consumer.get(timeout=50) is None
-        assert time.monotonic() - begun >= 0.05
+        # NB: timers of uvloop may be early by a millisecond.
+        assert time.monotonic() - begun >= 0.049
         assert await consumer.get_many(timeout=1) == []
         with pytest.raises(WaitTimeoutError):
             await consumer.get(1, raise_on_timeout=True)
