@@ -165,6 +165,28 @@ def test_wrong_option_is_told(arguments: tuple[str, str], message: str) -> None:
     assert found.stdout == ""
 
 
+@pytest.mark.parametrize("command", ["load", "sweep"])
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_file_that_cannot_be_written_is_told_before_the_run(
+    command: str, option: str, tmp_path: Path
+) -> None:
+    for target, reason in (
+        (tmp_path / "none" / "report", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        options = ("--url", "http://localhost:1", option, str(target))
+        found = busduct_command(command, *options, code=2)
+        assert found.stderr == f"busduct: error: {option} {target}: {reason}\n"
+
+
+def test_files_of_reports_are_left_alone_by_a_run_that_fails(tmp_path: Path) -> None:
+    kept, new = tmp_path / "kept", tmp_path / "new"
+    kept.write_text("of before")
+    load("http://localhost:1", "--json", str(kept), "--plot", str(new), code=1)
+    assert kept.read_text() == "of before"
+    assert not new.exists()
+
+
 def test_wrong_line_of_a_dataset_is_told(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_text('{"prompt": "a"}\n{"promt": "b"}\n')

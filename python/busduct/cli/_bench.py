@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from busduct.cli._interrupts import stopped_by_signals
-from busduct.cli._load import write_json
 from busduct.cli._load_options import JsonFile, Plot
+from busduct.cli._outputs import require_writable, write_json
 from busduct.cli._run import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -117,8 +117,9 @@ async def _bench(config: "BenchConfig", json: str | None, plot: Path | None) -> 
     from busduct.cli._bench_view import BenchView, show_bench
     from busduct.fmq.bench import BenchRun, plot_bench
 
+    # Before the run: to learn of it afterwards would be late.
+    require_writable(json=json, plot=plot)
     if plot is not None:
-        # Before the run: to learn of it afterwards would be late.
         require_plots()
     with BenchView(config) as view:
         run = BenchRun(config, on_progress=view.show)

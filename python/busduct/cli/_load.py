@@ -1,6 +1,5 @@
 """``busduct load``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +29,7 @@ from busduct.cli._load_options import (
     make_config,
     parse_lengths,
 )
+from busduct.cli._outputs import require_writable, write_json
 from busduct.cli._run import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -40,7 +40,7 @@ from busduct.cli._run import (
 if TYPE_CHECKING:
     from busduct.endpoint.load import LoadConfig, LoadReport
 
-__all__ = ["load", "write_json"]
+__all__ = ["load"]
 
 _DEFAULT_SECONDS = 10.0
 
@@ -80,8 +80,8 @@ def load(
 ) -> None:
     """Send requests to an inference endpoint, and report how it does.
 
-    It takes ten seconds if neither --requests nor --duration is given. Ctrl-C ends it
-    early, with a report of what was measured.
+    It takes ten seconds if neither --requests nor --duration is given.
+    Ctrl-C ends it early, with a report of what was measured.
     """
     with errors_as_messages():
         config = make_config(
@@ -110,25 +110,13 @@ def load(
     raise typer.Exit(run_command(lambda: _load(config, json, plot)))
 
 
-def write_json(data: bytes, target: str) -> None:
-    """Write a report to a file, or to standard output for ``-``.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    if target == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    else:
-        Path(target).write_bytes(data)
-
-
 async def _load(config: "LoadConfig", json: str | None, plot: Path | None) -> int:
     from busduct.cli._load_view import ProgressView, show_report
     from busduct.endpoint.load import LoadRun, plot_report, require_plots
 
+    # Before the run: to learn of it afterwards would be late.
+    require_writable(json=json, plot=plot)
     if plot is not None:
-        # Before the run: to learn of it afterwards would be late.
         require_plots()
     with ProgressView() as view:
         run = LoadRun(config, on_progress=view.show, progress_interval=view.interval)

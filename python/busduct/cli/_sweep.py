@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from busduct.cli._interrupts import stopped_by_signals
-from busduct.cli._load import write_json
 from busduct.cli._load_options import (
     Api,
     ApiKeyFile,
@@ -29,6 +28,7 @@ from busduct.cli._load_options import (
     Warmup,
     make_config,
 )
+from busduct.cli._outputs import require_writable, write_json
 from busduct.cli._run import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -78,8 +78,8 @@ def sweep(
 ) -> None:
     """Run a short load for each of several settings, and compare.
 
-    Five seconds each if neither --requests nor --duration is given. Every combination
-    of the numbers given is run.
+    Five seconds each if neither --requests nor --duration is given.
+    Every combination of the numbers given is run.
     """
     with errors_as_messages():
         from busduct.endpoint.load import LoadSweep, parse_numbers
@@ -118,6 +118,7 @@ async def _sweep(runs: "LoadSweep", json: str | None, plot: Path | None) -> int:
     from busduct.cli._sweep_view import show_point, show_sweep
     from busduct.endpoint.load import plot_sweep, require_plots
 
+    require_writable(json=json, plot=plot)
     if plot is not None:
         require_plots()
     runs.on_point = show_point
