@@ -226,6 +226,17 @@ async def test_leaving_a_stream_closes_its_connection(stalled: EchoServer) -> No
         assert client.stats().failures == {"cancelled": 1}
 
 
+async def test_a_stream_that_is_dropped_is_cancelled_in_a_later_turn(
+    silent: EchoServer,
+) -> None:
+    async with await HTTPEndpointClient.create(config_of(silent)) as client:
+        stream = client.stream(query("never"))
+        del stream
+        # It may be dropped by a collection of garbage amid work of the client's.
+        assert client.stats().failures == {}
+        await until(lambda: client.stats().failures == {"cancelled": 1})
+
+
 async def test_a_query_is_cancelled_by_its_id(silent: EchoServer) -> None:
     with HTTPEndpointClient(config_of(silent)) as client:
         asked = query("never")

@@ -161,6 +161,17 @@ async def test_untaken_results_stop_the_reading_until_they_are_taken(
     await until(lambda: dispatcher.is_reading)
 
 
+async def test_query_that_a_finalizer_cancels_ends_in_a_later_turn() -> None:
+    core, dispatcher = open_core()
+    issue(core, "a")
+    core.cancel_later("a")
+    core.cancel_later("no such")
+    # A finalizer may run while the dispatcher does something else.
+    assert "a" in dispatcher.taken
+    await asyncio.sleep(0)
+    assert ends_of(core) == {"a": "cancelled"}
+
+
 async def test_what_comes_after_the_end_of_a_query_goes_nowhere() -> None:
     core, dispatcher = open_core()
     issue(core, "a")

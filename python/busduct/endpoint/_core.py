@@ -117,6 +117,11 @@ class ClientCore:
         self._outbox.post(query_id)
         return True
 
+    def cancel_later(self, query_id: str) -> None:
+        """Have a query end soon, if it is under way; from any thread and finalizer."""
+        if query_id in self._under_way:
+            self._outbox.post_later(query_id)
+
     def drop(self) -> None:
         """Count a query that was not accepted; from any thread."""
         with self._drop_lock:

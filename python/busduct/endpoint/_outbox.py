@@ -47,6 +47,13 @@ class Outbox(Generic[T]):
             if not self._items:
                 self._deliver(item)
                 return
+        self.post_later(item)
+
+    def post_later(self, item: T) -> None:
+        """Hand over `item` in a later turn of the loop.
+
+        For finalizers, which run amid whatever else this thread does.
+        """
         self._items.append(item)
         if self._is_closed:
             self._drop()

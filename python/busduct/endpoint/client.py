@@ -239,7 +239,7 @@ class HTTPEndpointClient(Scope, AsyncScope):
         streamed = msgspec.structs.replace(query, data={**query.data, **ALL_CHUNKS})
         buffer = ChunkBuffer(self._core.waker)
         self._core.submit(streamed, buffer.put)
-        return QueryStream(query.id, buffer, self._core.cancel)
+        return QueryStream(query.id, buffer, self._core.cancel_later)
 
     def cancel(self, query_id: str) -> bool:
         """End a query now: its HTTP request is closed, its error is ``cancelled``.
