@@ -12,6 +12,7 @@ from tests.processes.conditions import until
 from busduct import _result_queue
 from busduct._result_queue import ResultQueue
 from busduct._waking import Waker
+from busduct.errors import WaitTimeoutError
 from busduct.messages import QueryResult
 
 
@@ -98,7 +99,7 @@ async def test_threads_that_come_again_and_again_take_turns() -> None:
     taken = {0: 0, 1: 0}
 
     def take(number: int) -> None:
-        while queue.recv_blocking(lambda: None) is not None:
+        while queue.recv_blocking(None) is not None:
             taken[number] += 1
 
     with ThreadPoolExecutor(2) as threads:
@@ -156,7 +157,7 @@ async def test_the_end_gives_what_is_left_then_none() -> None:
     item = await queue.recv()
     assert item is not None
     assert await queue.recv() is None
-    assert queue.recv_blocking(lambda: None) is None
+    assert queue.recv_blocking(None) is None
 
 
 async def test_another_loop_is_woken() -> None:
@@ -185,7 +186,7 @@ async def test_another_loop_is_woken() -> None:
 async def test_a_thread_without_a_loop_is_woken() -> None:
     queue = open_queue()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(queue.recv_blocking, lambda: None)
+        waiting = threads.submit(queue.recv_blocking, None)
         await until(lambda: bool(queue._line))
         queue.put(numbered(7))
         item = waiting.result(10)
@@ -196,8 +197,8 @@ async def test_a_thread_without_a_loop_is_woken() -> None:
 async def test_a_thread_does_not_wait_beyond_its_deadline() -> None:
     queue = open_queue()
     begun = time.monotonic()
-    with pytest.raises(TimeoutError):
-        queue.recv_blocking(lambda: 0.05)
+    with pytest.raises(WaitTimeoutError):
+        queue.recv_blocking(0.05)
     assert time.monotonic() - begun >= 0.05
     assert not queue._line
 
@@ -208,7 +209,7 @@ async def test_many_takers_in_many_threads_take_each_result_once() -> None:
 
     def take() -> list[str]:
         taken = []
-        while (item := queue.recv_blocking(lambda: None)) is not None:
+        while (item := queue.recv_blocking(None)) is not None:
             taken.append(item.id)
         return taken
 

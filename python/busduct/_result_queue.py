@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from busduct._waking import Waker
+from busduct.errors import WaitTimeoutError
 from busduct.messages import QueryResult, StreamChunk
 
 __all__ = ["ResultQueue"]
@@ -97,15 +99,16 @@ class ResultQueue:
             has_waited = True
         return item
 
-    def recv_blocking(self, seconds_left: Callable[[], float | None]) -> Item | None:
+    def recv_blocking(self, timeout: float | None) -> Item | None:
         """Wait for one in a thread without a loop; None once closed and empty.
 
         Args:
-            seconds_left: Asked before each wait; None for no end.
+            timeout: Seconds; None for no end.
 
         Raises:
-            TimeoutError: None came in time.
+            WaitTimeoutError: None came in time.
         """
+        end = None if timeout is None else time.monotonic() + timeout
         item, must_wait = self._take_unless_awaited()
         has_waited = False
         while must_wait:
@@ -113,8 +116,9 @@ class ResultQueue:
             call = partial(_set, called)
             self._join(call, first=has_waited)
             try:
-                if not called.wait(seconds_left()):
-                    raise TimeoutError
+                left = None if end is None else end - time.monotonic()
+                if not called.wait(left):
+                    raise WaitTimeoutError(timeout or 0.0)
             except BaseException:
                 self._leave(call)
                 raise

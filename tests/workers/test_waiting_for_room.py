@@ -10,7 +10,7 @@ from tests.workers.test_dispatcher import dispatching, error, ids, submit
 from busduct.errors import FrameTooLargeError, FullError
 from busduct.messages import Query, QueryResult
 from busduct.transport import InprocWorkerPoolTransport
-from busduct.workers import Dispatcher
+from busduct.workers import Dispatcher, _outgoing
 
 
 def processor_seconds() -> float:
@@ -31,6 +31,22 @@ async def test_queries_wait_in_order_until_there_is_room() -> None:
         await until(lambda: ids(pool.sent[0]) == ["c", "d"])
         pool.make_room(0)
         await until(lambda: ids(pool.sent[0]) == ["e", "f"])
+        assert dispatcher.stats().num_held == 0
+
+
+async def test_many_that_waited_are_sent_in_bursts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_outgoing, "BURST", 3)
+    async with dispatching(num_workers=1, ready=False) as (dispatcher, pool):
+        submit(dispatcher, *"abcdefgh")
+        dispatcher.note_ready(0)
+        assert ids(pool.sent[0]) == ["a", "b", "c"]
+        # There is room, which those before have not used yet.
+        submit(dispatcher, "i")
+        await asyncio.sleep(0)
+        assert ids(pool.sent[0]) == ["a", "b", "c", "d", "e", "f"]
+        await until(lambda: ids(pool.sent[0]) == list("abcdefghi"))
         assert dispatcher.stats().num_held == 0
 
 
@@ -109,6 +125,18 @@ async def test_without_waiting_nothing_is_kept() -> None:
         with pytest.raises(FullError, match="2 workers"):
             submit(dispatcher, "e")
         assert dispatcher.num_in_flight == 3
+
+
+async def test_with_the_last_full_worker_gone_more_are_held() -> None:
+    async with dispatching(num_workers=1, capacity=1) as (dispatcher, pool):
+        submit(dispatcher, *"ab", wait=True)
+        dispatcher.note_lost(0)
+        submit(dispatcher, "c")
+        await dispatcher.settle(0, lambda: 0, "killed")
+        pool.make_room(0)
+        pool.capacity = 9
+        dispatcher.note_ready(0)
+        assert ids(pool.sent[0]) == ["a", "b", "c"]
 
 
 async def test_close_ends_what_waits() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 import uuid
 import warnings
 from typing import Self
@@ -21,7 +20,6 @@ from busduct.errors import (
     ClosedError,
     ForkedError,
     LocalProtocolError,
-    WaitTimeoutError,
 )
 from busduct.messages import Query, QueryResult, StreamChunk
 from busduct.statistics import EndpointClientStatistics
@@ -185,13 +183,7 @@ class HTTPEndpointClient(Scope, AsyncScope):
         if is_running_in(self.loop):
             msg = "this loop would wait for itself; use await client.recv()"
             raise LocalProtocolError(msg)
-        if timeout is None:
-            return self._results.recv_blocking(lambda: None)
-        end = time.monotonic() + timeout
-        try:
-            return self._results.recv_blocking(lambda: end - time.monotonic())
-        except TimeoutError:
-            raise WaitTimeoutError(timeout) from None
+        return self._results.recv_blocking(timeout)
 
     async def request(
         self, query: Query, *, raise_on_error: bool = False

@@ -16,6 +16,8 @@ __all__ = ["Outgoing"]
 
 # Queries accepted while no worker is ready.
 MAX_HELD = 16384
+# Sent at once of what is held, before the loop looks after its other work.
+BURST = 512
 
 
 class Outgoing:
@@ -43,7 +45,9 @@ class Outgoing:
         self._router = router
         self._loop = loop
         self._on_unsendable = on_unsendable
+        # What flushes again: once there is room, or in the next turn of the loop.
         self._waiting: asyncio.Task[None] | None = None
+        self._turn: asyncio.Handle | None = None
 
     def send(self, entry: Entry, *, wait: bool) -> None:
         """Send a new query, or hold it if no worker is ready.
@@ -65,14 +69,16 @@ class Outgoing:
         elif not wait:
             self._require_place()
         self._ledger.hold(entry)
-        if self._router.ready and self._waiting is None:
+        if self._router.ready and self._waiting is None and self._turn is None:
             self._wait_for_room()
 
     def flush(self) -> None:
         """Send what is held, as far as there are workers with room."""
         self.close()
         held = self._ledger.held
-        while held:
+        for _ in range(BURST):
+            if not held:
+                return
             entry = next(iter(held.values()))
             try:
                 if not self._give(entry):
@@ -83,12 +89,15 @@ class Outgoing:
             except Exception as error:
                 # Its caller has gone on: nobody to raise to.
                 self._on_unsendable(entry, error)
+        if held:
+            self._turn = self._loop.call_soon(self.flush)
 
     def close(self) -> None:
         """Wait for room no more. Idempotent."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        for due in (self._waiting, self._turn):
+            if due is not None:
+                due.cancel()
+        self._waiting = self._turn = None
 
     def _require_place(self) -> None:
         """Refuse to hold more than should be.
@@ -96,7 +105,8 @@ class Outgoing:
         Raises:
             FullError: There is no room behind those that are held.
         """
-        if num_ready := len(self._router.ready):
+        num_ready = len(self._router.ready)
+        if num_ready and self._waiting is not None:
             # What is held waits for room, so there is none for more.
             limit = f"{num_ready} workers"
             raise FullError(limit)

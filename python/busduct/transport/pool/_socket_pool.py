@@ -12,11 +12,7 @@ from busduct.errors import ClosedError, FullError, LocalProtocolError
 from busduct.messages import Query
 from busduct.statistics import PoolStatistics
 from busduct.transport._ranges import require_at_least
-from busduct.transport.pool._addresses import (
-    READINESS_NAME,
-    request_name,
-    response_name,
-)
+from busduct.transport.pool import _addresses
 from busduct.transport.pool._config import TransportConfig, with_overrides
 from busduct.transport.pool._links import Links
 from busduct.transport.pool._long_texts import TEXT_NBYTES, TextSplitter
@@ -25,6 +21,7 @@ from busduct.transport.pool._message_sender import LOAN_NBYTES
 from busduct.transport.pool._protocols import Response, WorkerConnector
 from busduct.transport.pool._ready_channel import ReadyChannel
 from busduct.transport.pool._requests import RequestSockets
+from busduct.transport.pool._statistics import new_statistics
 
 if TYPE_CHECKING:
     from busduct._core import Context, Socket
@@ -52,12 +49,11 @@ class SocketWorkerPool(MessageReceiver[Response]):
             undoing.callback(self._context.close)
             super().__init__(self._listen(), msgspec.msgpack.Decoder(Response))
             ready = self._listen()
-            ready.bind(self._endpoint(READINESS_NAME))
+            ready.bind(self._endpoint(_addresses.READINESS_NAME))
             self._ready = ReadyChannel(ready, num_workers)
             self._links = Links(self._context, self._socket)
             self._requests = RequestSockets(config.max_message_bytes)
             self._send_nowait = self._requests.send_nowait
-            self._response_endpoints: dict[int, str] = {}
             for worker_id in range(num_workers):
                 self._open_worker(worker_id)
             undoing.pop_all()
@@ -208,7 +204,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
             IndexError: There is no such worker.
         """
         self._requests.by_worker[worker_id]
-        await self._links.wait_ended(self._response_endpoints[worker_id])
+        await self._links.wait_ended(worker_id)
 
     def renew_worker(self, worker_id: int) -> None:
         """Forget a dead worker and what is queued for it, and await another.
@@ -225,16 +221,25 @@ class SocketWorkerPool(MessageReceiver[Response]):
             raise ClosedError("pool")
         self._requests.drop(worker_id)
         self._num_renewed += 1
-        self._socket.unbind(self._response_endpoints[worker_id])
+        self._links.unbind(worker_id)
         self._ready.readiness.renew(worker_id)
         self._open_worker(worker_id)
 
     def stats(self) -> PoolStatistics:
         """Return the counters and queue lengths; after `cleanup`, those that were."""
-        if self._last_stats is None:
-            self._ready.refresh()
-            return self._new_stats()
-        return self._last_stats
+        if self._last_stats is not None:
+            return self._last_stats
+        self._ready.refresh()
+        return new_statistics(
+            self._requests,
+            self._ready.readiness,
+            self._socket.statistics(),
+            num_connected=self._links.num_connected,
+            num_renewed=self._num_renewed,
+            num_taken=self.num_taken,
+            num_dropped_cancels=self._num_dropped_cancels,
+            num_malformed=self.num_malformed,
+        )
 
     def cleanup(self) -> None:
         """Close the pool's side; idempotent.
@@ -248,9 +253,8 @@ class SocketWorkerPool(MessageReceiver[Response]):
         """
         if self._is_closed:
             return
-        last_stats = self.stats()
+        self._last_stats = self.stats()
         self._is_closed = True
-        self._last_stats = last_stats
         self._requests.silence()
         super().close()
         try:
@@ -290,31 +294,7 @@ class SocketWorkerPool(MessageReceiver[Response]):
         generation = self._ready.readiness.generations[worker_id]
         options = self._config.sending_options()
         socket = self._context.socket(self._backend.PUSH, **options)
-        socket.bind(self._endpoint(request_name(worker_id, generation)))
-        response = self._endpoint(response_name(worker_id, generation))
-        self._response_endpoints[worker_id] = self._socket.bind(response)
+        socket.bind(self._endpoint(_addresses.request_name(worker_id, generation)))
+        name = _addresses.response_name(worker_id, generation)
+        self._links.bind(worker_id, self._endpoint(name))
         self._requests.open(worker_id, socket)
-
-    def _new_stats(self) -> PoolStatistics:
-        readiness = self._ready.readiness
-        requests = self._requests.statistics()
-        responses = self._socket.statistics()
-        connected = self._links.endpoints() & set(self._response_endpoints.values())
-        return PoolStatistics(
-            num_workers=len(requests),
-            num_ready=len(readiness.ready),
-            num_connected=len(connected),
-            num_renewed=self._num_renewed,
-            num_sent=self._requests.num_sent(),
-            num_received=responses.num_messages_received,
-            num_queued=tuple(each.num_send_queued for each in requests),
-            num_queued_bytes=tuple(each.num_send_queued_bytes for each in requests),
-            num_recv_queued=responses.num_recv_queued + self.num_taken,
-            num_dropped_queries=self._requests.num_dropped,
-            num_dropped_cancels=self._num_dropped_cancels,
-            num_malformed=self.num_malformed,
-            num_duplicate_ready=readiness.num_duplicates,
-            num_unknown_ready=readiness.num_unknown,
-            num_stale_ready=readiness.num_stale,
-            num_malformed_ready=readiness.num_malformed,
-        )
