@@ -6,7 +6,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.transport.waiting import eventually
 
@@ -143,6 +145,24 @@ async def test_a_loan_waits_for_room_in_another_thread() -> None:
             assert message is not None
             assert message.payload == payload
         assert await putting == 1
+
+
+@pytest.mark.parametrize("large", [np.arange(50_000), bytearray(200_000)])
+async def test_a_loan_is_put_in_another_thread_beside_what_needs_memory(
+    large: Any,
+) -> None:
+    async with FMQ() as fmq:
+        producer, consumer = fmq.queue("q"), fmq.queue("q", "consumer")
+        for order in (("lent", "large"), ("large", "lent")):
+            loan = producer.loan(1 << 16)
+            memoryview(loan)[:] = b"x" * (1 << 16)
+            both = {"lent": loan, "large": large}
+            payload = {name: both[name] for name in order}
+            await asyncio.to_thread(producer.put_sync, payload)
+            message = await consumer.get(timeout=20_000)
+            assert message is not None
+            assert message.payload["lent"] == b"x" * (1 << 16)
+            assert bytes(memoryview(message.payload["large"])) == bytes(large)
 
 
 def test_numbers_are_right_whoever_puts_at_the_same_time() -> None:
