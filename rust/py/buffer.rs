@@ -12,7 +12,7 @@ use std::slice;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes};
 
 use super::given::Given;
 use super::lease::Lease;
@@ -60,6 +60,11 @@ impl PyFrame {
         index: usize,
         given: &mut Given<'py>,
     ) -> PyResult<Self> {
+        if let Ok(array) = data.cast_exact::<PyByteArray>() {
+            // SAFETY: nobody else runs Python code until the bytes are copied.
+            let bytes = unsafe { array.as_bytes() };
+            return Ok(Self(Memory::of_bytes(PyBytes::new(data.py(), bytes))));
+        }
         if let Ok(loan) = data.cast_exact::<Loan>() {
             return given.add(loan, index);
         }

@@ -59,14 +59,11 @@ class MessageSender(Scope, Generic[T]):
             FullError: No room, and nothing was accepted; `asend` waits for it.
             TypeError: What msgpack cannot hold.
         """
-        parts = self._split(data) if self._has_texts else None
-        if parts is not None:
-            send_large(self._socket, parts, self._max_nbytes)
+        if self._has_texts and self._send_texts(data):
             return
         buffer = self._buffer
         self._encode_into(data, buffer)
         if len(buffer) < LOAN_NBYTES:
-            self._has_texts = False
             self._send_nowait(buffer)
         else:
             self._has_texts = len(buffer) >= TEXT_NBYTES
@@ -86,6 +83,14 @@ class MessageSender(Scope, Generic[T]):
                 await self._socket.send(payload)
                 return
         await self._socket.send(_filled_loan(self._socket, payload, self._max_nbytes))
+
+    def _send_texts(self, data: T) -> bool:
+        """Send a message of long texts; whether it is one."""
+        parts = self._split(data)
+        self._has_texts = parts is not None
+        if parts is not None:
+            send_large(self._socket, parts, self._max_nbytes)
+        return self._has_texts
 
     async def wait_writable(self) -> None:
         """Wait until there is room for a small message.

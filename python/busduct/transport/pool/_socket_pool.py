@@ -128,14 +128,11 @@ class SocketWorkerPool(MessageReceiver[Response]):
             IndexError: There is no such worker.
             TypeError: What msgpack cannot hold.
         """
-        parts = self._split(query) if self._has_texts else None
-        if parts is not None:
-            self._requests.send_large(worker_id, parts)
+        if self._has_texts and self._send_texts(worker_id, query):
             return
         buffer = self._buffer
         self._encode_into(query, buffer)
         if len(buffer) < LOAN_NBYTES:
-            self._has_texts = False
             self._send_nowait[worker_id](buffer)
         else:
             self._has_texts = len(buffer) >= TEXT_NBYTES
@@ -285,6 +282,14 @@ class SocketWorkerPool(MessageReceiver[Response]):
         if not self._is_closed:
             with self._context.socket(self._backend.PAIR) as socket:
                 socket.bind("inproc://loop")
+
+    def _send_texts(self, worker_id: int, query: Query) -> bool:
+        """Send a query of long texts; whether it is one."""
+        parts = self._split(query)
+        self._has_texts = parts is not None
+        if parts is not None:
+            self._requests.send_large(worker_id, parts)
+        return self._has_texts
 
     def _listen(self) -> "Socket":
         options = self._config.receiving_options()
