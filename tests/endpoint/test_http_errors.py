@@ -19,6 +19,7 @@ from busduct.endpoint._http._errors import header, retry_after, status_error
         (b"-1", None),
         (b"1.5", None),
         (b"soon", None),
+        (b"9" * 400, None),
         (b"\xff\xfe", None),
         (b"Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         (b"Wed, 99 Oct 2015 07:28:00 GMT", None),

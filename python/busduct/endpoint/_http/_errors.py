@@ -1,6 +1,7 @@
 """What a caller is told of a request that failed."""
 
 import email.utils
+import math
 import ssl
 import time
 from collections.abc import Mapping
@@ -77,7 +78,8 @@ def retry_after(value: bytes | None) -> float | None:
     """
     text = (value or b"").decode("latin-1").strip()
     if text.isdecimal() and text.isascii():
-        return float(text)
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
     try:
         moment = email.utils.parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
