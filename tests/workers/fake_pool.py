@@ -23,6 +23,7 @@ class FakePool:
         self._readable = asyncio.Event()
         self._changed = asyncio.Event()
         self.num_waits = 0
+        self.num_waiting = 0
         self._open = True
 
     def send(self, worker_id: int, query: Query) -> None:
@@ -35,8 +36,12 @@ class FakePool:
 
     async def wait_writable(self, worker_id: int) -> bool:
         self.num_waits += 1
-        while self._open and len(self.sent[worker_id]) >= self.capacity:
-            await self._changed.wait()
+        self.num_waiting += 1
+        try:
+            while self._open and len(self.sent[worker_id]) >= self.capacity:
+                await self._changed.wait()
+        finally:
+            self.num_waiting -= 1
         return self._open
 
     def make_room(self, worker_id: int) -> None:

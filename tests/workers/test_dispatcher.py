@@ -181,6 +181,8 @@ async def test_id_is_free_again_once_the_worker_is_done_with_it() -> None:
         assert await error(dispatcher) == ("a", "cancelled")
         pool.answer(StreamChunk(id="a"), QueryResult(id="a"))
         await until(lambda: dispatcher.stats().num_late == 2)
+        # Its caller had its end.
+        assert dispatcher.poll() is None
         submit(dispatcher, "a")
         assert dispatcher.num_in_flight == 1
 

@@ -53,8 +53,10 @@ async def test_many_that_waited_are_sent_in_bursts(
 async def test_room_of_any_worker_will_do() -> None:
     async with dispatching(num_workers=3, capacity=1) as (dispatcher, pool):
         submit(dispatcher, *"abcd", wait=True)
+        await until(lambda: pool.num_waiting == 3)
         pool.make_room(1)
         await until(lambda: ids(pool.sent[1]) == ["d"])
+        await until(lambda: pool.num_waiting == 0)
 
 
 async def test_worker_that_is_ready_meanwhile_gets_what_waits() -> None:

@@ -13,6 +13,7 @@ from tests.transport.waiting import eventually, settle
 from busduct.errors import WorkersNotReadyError
 from busduct.transport import WorkerReadiness
 from busduct.transport.pool._readiness import encode_ready
+from busduct.transport.pool._ready_channel import ReadyChannel
 
 NewPool = Callable[..., Pool]
 
@@ -114,3 +115,20 @@ class TestWaiting:
             assert not any(task.done() for task in all_ready)
             async with pool.worker_connector.connect(0):
                 await asyncio.gather(first, *all_ready)
+
+    async def test_wait_that_ends_as_the_last_one_is_ready_has_not_failed(
+        self,
+    ) -> None:
+        class Silent:
+            """Hears of the worker when nobody listens any more."""
+
+            closed = readable = False
+
+            async def wait_readable(self) -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    channel.readiness.note(encode_ready(0, 0))
+
+        channel = ReadyChannel(Silent(), 1)  # type: ignore[arg-type]
+        await channel.wait_all(0.01)

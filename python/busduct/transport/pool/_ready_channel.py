@@ -43,8 +43,10 @@ class ReadyChannel:
                 await self._news.until(lambda: self.readiness.is_complete)
         except TimeoutError as error:
             # NB: without a timeout, it was raised by somebody else.
-            if timeout is None or self.readiness.is_complete:
+            if timeout is None:
                 raise
+            if self.readiness.is_complete:
+                return
             raise WorkersNotReadyError(
                 timeout, len(self.readiness.ready), self.readiness.missing
             ) from error
