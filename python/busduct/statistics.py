@@ -422,6 +422,8 @@ class QueueProducerStatistics:
         num_pending: Messages that no consumer was sent.
         pending_nbytes: Payload bytes of those.
         num_unacknowledged: Messages that a consumer was sent and is not done with.
+        num_adopted: Messages that consumers had and were not done with as this producer
+            ended, and that are theirs since.
         num_dropped: Messages dropped because `on_full` says so, or that cannot be sent.
         num_redelivered: Times that a message was sent again, after its consumer was
             lost or gave it back.
@@ -435,6 +437,7 @@ class QueueProducerStatistics:
     num_pending: int
     pending_nbytes: int
     num_unacknowledged: int
+    num_adopted: int
     num_dropped: int
     num_redelivered: int
     num_consumers: int

@@ -12,9 +12,11 @@ from busduct.fmq._producer import Producer, ProducerState
 from busduct.fmq._wire import (
     VERSION,
     Ack,
+    Adopted,
     Data,
     Encoded,
     Encoding,
+    Goodbye,
     Hello,
     Nack,
     Welcome,
@@ -39,6 +41,7 @@ class FakeConsumer:
         hellos: What producers said first.
         got: Messages, over all connections.
         numbers: How many came over each connection, by routing id.
+        num_goodbyes: Times that producers asked it to own what it has.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class FakeConsumer:
         context: Any = None,
         prefetch: tuple[int, int] = (100, 1 << 30),
         welcomes: bool = True,
+        adopts: bool = True,
     ) -> None:
         self.member_id = next(_ids).to_bytes(16, "big")
         self.hellos: list[Hello] = []
@@ -58,6 +62,8 @@ class FakeConsumer:
         self._context = context or backend.Context()
         self._prefetch = prefetch
         self._welcomes = welcomes
+        self._adopts = adopts
+        self.num_goodbyes = 0
         self.socket = self._context.socket(
             backend.ROUTER, hwm_messages=100_000, hwm_bytes=1 << 40
         )
@@ -78,6 +84,11 @@ class FakeConsumer:
             if isinstance(message, Data):
                 self.got.append(message)
                 self.numbers[self.routing_id] += 1
+                continue
+            if isinstance(message, Goodbye):
+                self.num_goodbyes += 1
+                if self._adopts:
+                    self.say(Adopted(self.numbers[self.routing_id]))
                 continue
             self.hellos.append(message)
             self.numbers[self.routing_id] = 0

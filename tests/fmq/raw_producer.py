@@ -9,8 +9,10 @@ from typing import Any
 from busduct.fmq._wire import (
     VERSION,
     Ack,
+    Adopted,
     Encoded,
     Encoding,
+    Goodbye,
     Hello,
     Nack,
     Refusal,
@@ -74,7 +76,7 @@ class RawProducer:
     async def say(self, parts: Sequence[Any]) -> None:
         await self.socket.send_multipart(list(parts))
 
-    async def hear(self) -> Welcome | Refusal | Ack | Nack:
+    async def hear(self) -> Welcome | Refusal | Ack | Nack | Adopted:
         """Return what the consumer said next, whatever it is."""
         said = parse_from_consumer(await self.socket.recv_multipart())
         match said:
@@ -104,6 +106,13 @@ class RawProducer:
         """Wait until that is acknowledged, and no more."""
         while self.upto != upto or not self.others >= set(others):
             await self.hear()
+
+    async def bid_goodbye(self) -> int:
+        """Have the consumer own what it has; return how many messages it owns."""
+        await self.say([encode_control(Goodbye())])
+        while not isinstance(said := await self.hear(), Adopted):
+            pass
+        return said.upto
 
     def close(self) -> None:
         self.socket.close()

@@ -17,9 +17,11 @@ from busduct.fmq._wire import (
     HEADER_BYTES,
     INLINE_BYTES,
     Ack,
+    Adopted,
     Data,
     Encoded,
     Encoding,
+    Goodbye,
     Hello,
     Nack,
     Refusal,
@@ -39,7 +41,9 @@ FROM_CONSUMER = [
     Ack(7, ()),
     Ack(7, (9, 12)),
     Nack((3, 1)),
+    Adopted(3),
 ]
+FROM_PRODUCER = [HELLO, Goodbye()]
 counts = st.integers(0, (1 << 64) - 1)
 
 
@@ -66,7 +70,11 @@ def test_the_header_of_a_small_message_is_as_documented() -> None:
 
 def test_the_first_bytes_of_the_others_are_as_documented() -> None:
     assert encode_control(HELLO)[0] == 1
-    assert [encode_control(each)[0] for each in FROM_CONSUMER] == [16, 17, 18, 18, 19]
+    assert [encode_control(each)[0] for each in FROM_CONSUMER] == [
+        *(16, 17, 18, 18, 19, 20)
+    ]
+    assert encode_control(Goodbye()) == b"\x03"
+    assert encode_control(Adopted(7)) == bytes.fromhex("14 0700000000000000")
     assert encode_control(Ack(7, (9,))) == bytes.fromhex(
         "12 0700000000000000 0900000000000000"
     )
@@ -139,6 +147,7 @@ def test_what_a_consumer_says_comes_as_it_was_sent(message: Any) -> None:
 def test_what_a_producer_says_first_comes_as_it_was_sent() -> None:
     assert parse_from_producer([encode_control(HELLO)]) == HELLO
     assert parse_from_producer([memoryview(encode_control(HELLO))]) == HELLO
+    assert type(parse_from_producer([encode_control(Goodbye())])) is Goodbye
 
 
 @given(upto=counts, others=st.lists(counts, max_size=20))
@@ -149,10 +158,11 @@ def test_numbers_come_as_they_were_sent(upto: int, others: list[int]) -> None:
     assert parse_from_consumer([encode_control(nack)]) == nack
 
 
-@pytest.mark.parametrize("message", [HELLO, *FROM_CONSUMER], ids=repr)
+@pytest.mark.parametrize("message", [*FROM_PRODUCER, *FROM_CONSUMER], ids=repr)
 def test_what_ends_early_is_refused(message: Any) -> None:
     whole = encode_control(message)
-    parse = parse_from_producer if message is HELLO else parse_from_consumer
+    is_producers = message in FROM_PRODUCER
+    parse = parse_from_producer if is_producers else parse_from_consumer
     for length in range(len(whole)):
         # Numbers that end between two of them are fewer numbers.
         if isinstance(message, Ack | Nack) and length > 8 and length % 8 == 1:
@@ -161,10 +171,11 @@ def test_what_ends_early_is_refused(message: Any) -> None:
             parse([whole[:length]])
 
 
-@pytest.mark.parametrize("message", [HELLO, *FROM_CONSUMER], ids=repr)
+@pytest.mark.parametrize("message", [*FROM_PRODUCER, *FROM_CONSUMER], ids=repr)
 def test_what_goes_on_is_refused(message: Any) -> None:
     whole = encode_control(message)
-    parse = parse_from_producer if message is HELLO else parse_from_consumer
+    is_producers = message in FROM_PRODUCER
+    parse = parse_from_producer if is_producers else parse_from_consumer
     with pytest.raises(RemoteProtocolError):
         parse([whole + b"\0"])
     with pytest.raises(RemoteProtocolError):

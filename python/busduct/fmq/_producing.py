@@ -151,6 +151,7 @@ class Producing(Side):
             num_pending=len(state.messages),
             pending_nbytes=sum(entry.encoded.nbytes for entry in state.messages),
             num_unacknowledged=0,
+            num_adopted=state.num_adopted,
             num_dropped=state.num_dropped,
             num_redelivered=state.num_redelivered,
             num_consumers=0,

@@ -23,9 +23,11 @@ __all__ = [
     "INLINE_BYTES",
     "VERSION",
     "Ack",
+    "Adopted",
     "Data",
     "Encoded",
     "Encoding",
+    "Goodbye",
     "Hello",
     "Nack",
     "Refusal",
@@ -52,8 +54,8 @@ _Id: TypeAlias = Annotated[
 ]
 _Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
-_HELLO, _DATA = 1, 2
-_WELCOME, _REFUSAL, _ACK, _NACK = 16, 17, 18, 19
+_HELLO, _DATA, _GOODBYE = 1, 2, 3
+_WELCOME, _REFUSAL, _ACK, _NACK, _ADOPTED = 16, 17, 18, 19, 20
 
 # Kind, encoding, flags, deliveries, message id, timestamp, messages dropped.
 _HEADER = struct.Struct("<BBHIQdQ")
@@ -149,9 +151,26 @@ class Nack(NamedTuple):
     numbers: tuple[int, ...]
 
 
+class Goodbye(NamedTuple):
+    """What a producer says that wants to end: the consumer shall own what it has."""
+
+
+class Adopted(NamedTuple):
+    """The answer: nobody else will deliver what came before the goodbye.
+
+    Attributes:
+        upto: Messages with numbers below it are the consumer's.
+    """
+
+    upto: int
+
+
 T = TypeVar("T")
 
-_Control: TypeAlias = Hello | Welcome | Refusal | Ack | Nack
+_Said: TypeAlias = Hello | Data | Goodbye
+_Answer: TypeAlias = Welcome | Refusal | Ack | Nack | Adopted
+_Control: TypeAlias = Hello | Goodbye | _Answer
+_STRUCTS = {Hello: _HELLO, Welcome: _WELCOME, Refusal: _REFUSAL}
 _encoder = msgspec.msgpack.Encoder()
 _hello = msgspec.msgpack.Decoder(Hello)
 _welcome = msgspec.msgpack.Decoder(Welcome)
@@ -204,19 +223,19 @@ def pack_data(
 def encode_control(message: _Control) -> bytes:
     """Return the one part of anything but a message of the queue."""
     match message:
-        case Hello():
-            return bytes((_HELLO,)) + _encoder.encode(message)
-        case Welcome():
-            return bytes((_WELCOME,)) + _encoder.encode(message)
-        case Refusal():
-            return bytes((_REFUSAL,)) + _encoder.encode(message)
         case Ack(upto, others):
             return _encode_numbers(_ACK, (upto, *others))
         case Nack(numbers):
             return _encode_numbers(_NACK, numbers)
+        case Adopted():
+            return _encode_numbers(_ADOPTED, message)
+        case Goodbye():
+            return bytes((_GOODBYE,))
+        case _:
+            return bytes((_STRUCTS[type(message)],)) + _encoder.encode(message)
 
 
-def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
+def parse_from_producer(parts: Sequence[Any]) -> _Said:
     """Return what a producer said.
 
     Args:
@@ -237,13 +256,15 @@ def parse_from_producer(parts: Sequence[Any]) -> Hello | Data:
     kind = first[0] if first.nbytes else -1
     if kind == _HELLO and len(parts) == 1:
         return _parse(_hello, first)
+    if kind == _GOODBYE and first.nbytes == 1 and len(parts) == 1:
+        return Goodbye()
     if kind == _DATA:
         raise MalformedFrameError(first.nbytes, "header of a message ends early")
     msg = f"kind {kind} in {len(parts)} parts is nothing that a producer says"
     raise RemoteProtocolError(msg)
 
 
-def parse_from_consumer(parts: Sequence[Any]) -> Welcome | Refusal | Ack | Nack:
+def parse_from_consumer(parts: Sequence[Any]) -> _Answer:
     """Return what a consumer said.
 
     Raises:
@@ -261,6 +282,8 @@ def parse_from_consumer(parts: Sequence[Any]) -> Welcome | Refusal | Ack | Nack:
             return _parse(_welcome, first)
         if kind == _REFUSAL:
             return _parse(_refusal, first)
+        if kind == _ADOPTED:
+            return _parse_adopted(first)
     msg = f"kind {kind} in {len(parts)} parts is nothing that a consumer says"
     raise RemoteProtocolError(msg)
 
@@ -307,6 +330,13 @@ def _parse_numbers(first: memoryview) -> tuple[int, ...]:
     if rest or not count:
         raise MalformedFrameError(first.nbytes, "not a list of numbers")
     return struct.unpack_from(f"<{count}Q", first, 1)
+
+
+def _parse_adopted(first: memoryview) -> Adopted:
+    numbers = _parse_numbers(first)
+    if len(numbers) != 1:
+        raise MalformedFrameError(first.nbytes, "not one number")
+    return Adopted(*numbers)
 
 
 def _parse(decoder: msgspec.msgpack.Decoder[T], first: memoryview) -> T:

@@ -6,9 +6,13 @@ from types import ModuleType
 
 import pytest
 from tests.fmq.consuming import Scene, scene
+from tests.fmq.raw_producer import NAME, parts_of
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import ClosedError
+from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._options import QueueOptions
+from busduct.fmq._wire import VERSION, Goodbye, Hello, encode_control
 
 
 async def test_what_a_producer_that_ended_had_sent_is_still_delivered(
@@ -97,6 +101,50 @@ async def test_close_tells_of_what_nobody_else_can_deliver(
         left = here.consumer.undelivered()
         assert [message.payload for message in left] == [b"a", b"b"]
         assert here.consumer.undelivered() == []
+
+
+async def test_what_it_owns_is_told_at_its_end_though_the_producer_is_there(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        producer = await here.producer()
+        await producer.put(b"a", b"b", b"c")
+        done, _ = [await here.consumer.get() for _ in range(2)]
+        assert await producer.bid_goodbye() == 3
+        done.ack()
+        await producer.put(b"not its own", first_id=3)
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 2)
+        await here.consumer.close()
+        left = here.consumer.undelivered()
+        assert [message.payload for message in left] == [b"b", b"c"]
+
+
+async def test_what_it_owns_and_is_given_back_comes_again_here(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        producer = await here.producer()
+        await producer.put(b"a", b"b")
+        before, after = [await here.consumer.get() for _ in range(2)]
+        before.nack()
+        assert await producer.bid_goodbye() == 2
+        # Told before: it is the producer's.
+        assert producer.returned == [0]
+        after.nack()
+        again = await here.consumer.get()
+        assert (again.payload, again.num_deliveries) == (b"b", 2)
+        assert here.consumer.get_nowait() is None
+
+
+def test_one_that_ends_owns_nothing_more() -> None:
+    intake = Intake(NAME, bytes(16), QueueOptions())
+    for said in (encode_control(Hello(VERSION, NAME, bytes(16))), *parts_of(b"a", 0)):
+        intake.receive(b"peer", [said])
+    intake.answers.clear()
+    intake.is_ending = True
+    intake.receive(b"peer", [encode_control(Goodbye())])
+    assert intake.answers == []
+    assert intake.drop_all() == []
 
 
 async def test_it_ends_with_its_context(

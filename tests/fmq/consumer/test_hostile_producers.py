@@ -23,7 +23,14 @@ from busduct.errors import (
 from busduct.fmq._consumer import _channel
 from busduct.fmq._consumer._intake import Intake
 from busduct.fmq._options import QueueOptions
-from busduct.fmq._wire import HEADER_BYTES, VERSION, Hello, Refusal, encode_control
+from busduct.fmq._wire import (
+    HEADER_BYTES,
+    VERSION,
+    Goodbye,
+    Hello,
+    Refusal,
+    encode_control,
+)
 
 MAX_MESSAGE_BYTES = 100_000
 
@@ -46,6 +53,7 @@ SAID_FIRST = {
     "a hello without an id": [encode_control(Hello(VERSION, NAME, b"me"))],
     "a hello without end": [encode_control(Hello(VERSION, "x" * 70000, bytes(16)))],
     "a message at once": parts_of(b"early", 0),
+    "goodbye at once": [encode_control(Goodbye())],
 }
 
 SAID_LATER = {
@@ -53,6 +61,8 @@ SAID_LATER = {
     "a second hello": [encode_control(Hello(VERSION, NAME, bytes(16)))],
     "a header that ends early": [parts_of(b"", 0)[0][: HEADER_BYTES - 1]],
     "one byte of a header": [b"\x02"],
+    "a goodbye with more": [encode_control(Goodbye()) + b"x"],
+    "a goodbye of two parts": [encode_control(Goodbye()), b""],
     "an unknown encoding": [forged(1, 3)],
     "unknown flags": [forged(2, 4)],
     "no body": [forged(2, 0)],
@@ -263,6 +273,21 @@ async def test_one_that_does_not_read_is_told_later(
         a.ack()
         await producer.told(3)
         assert router.num_left == 0
+
+
+async def test_one_that_does_not_read_is_answered_later(
+    backend: ModuleType, ipc_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_channel, "RETRY_SECONDS", 0.01)
+    async with scene(backend, ipc_dir, ack="manual") as here:
+        producer = await here.producer()
+        await producer.put(b"a", b"b")
+        a, _ = [await here.consumer.get() for _ in range(2)]
+        a.nack()
+        router = Reluctant(here.consumer._channel._router, 4)
+        monkeypatch.setattr(here.consumer._channel, "_router", router)
+        assert await producer.bid_goodbye() == 2
+        assert (producer.returned, router.num_left) == ([0], 0)
 
 
 any_part = st.binary(max_size=60) | st.sampled_from(

@@ -19,6 +19,8 @@ from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import (
     VERSION,
     Ack,
+    Adopted,
+    Goodbye,
     Hello,
     Nack,
     Refusal,
@@ -45,8 +47,10 @@ class ProducerSide:
         self.returned: set[int] = set()
         self.is_up = True
         self.is_refused = False
+        # Ids of messages that the consumer owns.
+        self.adopted: set[int] = set()
 
-    def hear(self, said: Welcome | Refusal | Ack | Nack) -> None:
+    def hear(self, said: Welcome | Refusal | Ack | Nack | Adopted) -> None:
         match said:
             case Ack(upto, others):
                 assert self.upto <= upto <= self.num_sent
@@ -56,7 +60,12 @@ class ProducerSide:
                     self.acknowledged.add(self.outstanding.pop(number))
             case Nack(numbers):
                 for number in numbers:
-                    self.returned.add(self.outstanding.pop(number))
+                    if number in self.outstanding:
+                        self.returned.add(self.outstanding.pop(number))
+            case Adopted(upto):
+                assert upto == self.num_sent
+                self.adopted.update(self.outstanding.values())
+                self.outstanding.clear()
             case Refusal():
                 self.is_refused = True
 
@@ -143,7 +152,8 @@ class IntakeMachine(RuleBasedStateMachine):
                 self.intake.give_back(link, number)
         self.intake.settle(link, number)
         (self.settled if is_done else self.given_back).add(msg_id)
-        if not is_done and (side is None or not (side.is_up or side.is_refused)):
+        is_own = side is None or msg_id in side.adopted
+        if not is_done and (is_own or not (side.is_up or side.is_refused)):
             # Nobody is there to have it back.
             self.held[msg_id] = (None, 0)
 
@@ -158,7 +168,20 @@ class IntakeMachine(RuleBasedStateMachine):
         for side in self._up():
             held = {m for m, (of, _) in self.held.items() if of is side}
             kept = {m for m, (of, _, _) in self.kept.items() if of is side}
-            assert set(side.outstanding.values()) == held | kept
+            assert set(side.outstanding.values()) == (held | kept) - side.adopted
+
+    @precondition(lambda self: self._up())
+    @rule(choice=any_choice())
+    def say_goodbye(self, choice: Any) -> None:
+        side = choice.draw(integers(0, len(self._up()) - 1).map(self._up().__getitem__))
+        before = set(side.adopted)
+        self.intake.receive(side.routing_id, [encode_control(Goodbye())])
+        self._hear_answers()
+        assert not side.outstanding
+        assert not (side.adopted - before) & (self.settled | self.given_back)
+        held = {m for m, (of, _) in self.held.items() if of is side}
+        kept = {m for m, (of, _, _) in self.kept.items() if of is side}
+        assert side.adopted - self.settled - self.given_back == held | kept
 
     @precondition(lambda self: self._up())
     @rule(choice=any_choice())
@@ -178,7 +201,7 @@ class IntakeMachine(RuleBasedStateMachine):
         assert side.is_refused
         kept = {m for m, (of, _, _) in self.kept.items() if of is side}
         # It knew all that was done when it was told to go.
-        assert kept <= set(side.outstanding.values())
+        assert kept - side.adopted <= set(side.outstanding.values())
         assert not set(side.outstanding.values()) & self.settled
 
     @invariant()

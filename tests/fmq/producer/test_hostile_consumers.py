@@ -16,7 +16,16 @@ from tests.transport.waiting import eventually, settle
 from busduct.errors import BusductError, HandshakeError, RemoteProtocolError
 from busduct.fmq._producer import _link, _peer
 from busduct.fmq._producer._peer import Peer
-from busduct.fmq._wire import VERSION, Ack, Encoded, Encoding, Nack, Refusal, Welcome
+from busduct.fmq._wire import (
+    VERSION,
+    Ack,
+    Adopted,
+    Encoded,
+    Encoding,
+    Nack,
+    Refusal,
+    Welcome,
+)
 
 Misdeed = Callable[[FakeConsumer], None]
 
@@ -29,6 +38,8 @@ MISDEEDS: dict[str, Misdeed] = {
     "nack of what was never sent": lambda each: each.say(Nack((1 << 40,))),
     "second welcome": lambda each: each.say(Welcome(VERSION, each.member_id, 9, 9)),
     "refusal": lambda each: each.say(Refusal(VERSION, "enough")),
+    "adoption that nobody asked for": lambda each: each.say(Adopted(1)),
+    "adoption of two numbers": lambda each: each.say_bytes(b"\x14" + bytes(16)),
     "numbers without end": lambda each: each.say_bytes(b"\x12" + bytes(9 << 20)),
     "torn numbers": lambda each: each.say_bytes(b"\x12" + bytes(7)),
 }
@@ -63,6 +74,23 @@ async def test_what_it_had_goes_to_another(
         assert await there.producer.wait_acknowledged(10.0)
         (error,) = there.producer.recent_errors()
         assert isinstance(error, RemoteProtocolError)
+
+
+async def test_one_that_would_own_what_was_never_sent_is_wrong(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        bad = there.consumer(adopts=False)
+        await there.listed(bad)
+        await there.put(b"0")
+        closing = asyncio.create_task(there.producer.close(30.0))
+        await eventually(lambda: bad.payloads and bad.num_goodbyes)
+        bad.say(Adopted(2))
+        good = there.consumer()
+        there.watcher.list(good)
+        assert await good.received(1) == [b"0"]
+        await eventually(lambda: good.payloads and closing.done())
+        assert faults(there) == 1
 
 
 @pytest.mark.parametrize("misdeed", FIRST_MISDEEDS.values(), ids=FIRST_MISDEEDS)

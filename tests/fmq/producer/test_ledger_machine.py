@@ -19,7 +19,7 @@ from busduct.fmq._options import QueueOptions
 from busduct.fmq._producer._ledger import Ledger
 from busduct.fmq._producer._share import Share
 from busduct.fmq._producer._state import ProducerState
-from busduct.fmq._wire import Ack, Encoded, Encoding, Nack
+from busduct.fmq._wire import Ack, Adopted, Encoded, Encoding, Nack
 
 POLICIES = ["wait", "error", "drop_new", "drop_old"]
 numbers = st.integers(0, 40)
@@ -55,6 +55,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.sizes: list[int] = []
         self.waiting: list[int] = []
         self.done: set[int] = set()
+        self.adopted: set[int] = set()
         self.dropped: set[int] = set()
         self.num_deliveries: dict[int, int] = {}
         self.consumers: list[Consumer] = []
@@ -141,6 +142,19 @@ class LedgerMachine(RuleBasedStateMachine):
             self.done.add(consumer.got[number])
 
     @precondition(lambda self: self.consumers)
+    @rule(data=st.data(), upto=numbers)
+    def give_up(self, data: Any, upto: int) -> None:
+        consumer = data.draw(st.sampled_from(self.consumers))
+        if upto > len(consumer.got):
+            with pytest.raises(RemoteProtocolError):
+                self.ledger.give_up(consumer.share, Adopted(upto))
+            return
+        self.ledger.give_up(consumer.share, Adopted(upto))
+        for number in set(range(upto)) - consumer.settled:
+            consumer.settled.add(number)
+            self.adopted.add(consumer.got[number])
+
+    @precondition(lambda self: self.consumers)
     @rule(data=st.data(), given=st.lists(numbers, max_size=5))
     def give_back(self, data: Any, given: list[int]) -> None:
         consumer = data.draw(st.sampled_from(self.consumers))
@@ -172,7 +186,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_message_is_in_one_place(self) -> None:
         out = [each for consumer in self.consumers for each in consumer.has().values()]
-        places = sorted([*self.waiting, *out, *self.done, *self.dropped])
+        over = self.done | self.adopted | self.dropped
+        assert len(over) == len(self.done) + len(self.adopted) + len(self.dropped)
+        places = sorted([*self.waiting, *out, *over])
         assert places == list(range(len(self.sizes)))
         assert [each.msg_id for each in self.ledger._pending] == self.waiting
         for consumer in self.consumers:
@@ -185,6 +201,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = self.ledger
         assert ledger.next_msg_id == ledger.num_put == len(self.sizes)
         assert ledger.num_acknowledged == len(self.done)
+        assert ledger.num_adopted == len(self.adopted)
         assert ledger.num_dropped == len(self.dropped)
         assert ledger.num_pending == len(self.waiting)
         assert ledger.num_pending + ledger.num_unacknowledged == len(self.held())

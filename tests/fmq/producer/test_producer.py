@@ -1,6 +1,7 @@
 """A producer with consumers that behave."""
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from busduct.errors import (
     LocalProtocolError,
 )
 from busduct.fmq._options import QueueOptions
-from busduct.fmq._producer import Producer
+from busduct.fmq._producer import Producer, _producer
 from busduct.fmq._wire import Ack, Encoded, Encoding
 
 
@@ -342,9 +343,96 @@ async def test_close_hands_over_beyond_the_window(
     async with party(backend, ipc_dir) as there:
         consumer = await there.joined(prefetch=(1, 1))
         await there.put(*[b"x" * 1000] * 500)
-        await there.producer.close(5.0)
+        closing = asyncio.create_task(there.producer.close(5.0))
         assert len(await consumer.received(500)) == 500
+        await eventually(lambda: consumer.payloads and closing.done())
         assert there.producer.undelivered() == []
+
+
+async def test_close_ends_when_consumers_own_what_they_have(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined()
+        await there.put(b"0", b"1", b"2")
+        await consumer.received(3)
+        consumer.say(Ack(1, ()))
+        await eventually(lambda: there.producer.statistics().num_acknowledged)
+        closing = asyncio.create_task(there.producer.close(None))
+        await eventually(lambda: consumer.payloads and closing.done())
+        statistics = there.producer.statistics()
+        assert (statistics.num_adopted, statistics.num_unacknowledged) == (2, 0)
+        assert (consumer.num_goodbyes, there.producer.undelivered()) == (1, [])
+
+
+async def test_what_a_consumer_does_not_own_goes_to_another_at_close(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        ends = there.consumer(adopts=False)
+        await there.listed(ends)
+        await there.put(b"0", b"1")
+        await ends.received(2)
+        closing = asyncio.create_task(there.producer.close(30.0))
+        await eventually(lambda: ends.payloads and ends.num_goodbyes)
+        ends.close()
+        stays = there.consumer()
+        there.watcher.list(stays)
+        assert await stays.received(2) == [b"0", b"1"]
+        await eventually(lambda: stays.payloads and closing.done())
+        assert there.producer.statistics().num_adopted == 2
+
+
+async def test_close_does_not_wait_for_one_that_never_greeted(
+    backend: ModuleType, any_loop: str, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        silent, consumer = there.consumer(), there.consumer()
+        silent.endpoint = f"ipc://{ipc_dir}/silent"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{ipc_dir}/silent")
+            listener.listen()
+            there.watcher.list(silent, consumer)
+            await there.put(b"0")
+            closing = asyncio.create_task(there.producer.close(None))
+            assert await consumer.received(1) == [b"0"]
+            await eventually(lambda: consumer.payloads and closing.done())
+            async with asyncio.timeout(20):
+                await there.context.aclose()
+        (ipc_dir / "silent").unlink()
+
+
+async def test_close_waits_only_so_long_for_one_that_does_not_answer(
+    backend: ModuleType, ipc_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_producer, "GOODBYE_SECONDS", 0.01)
+    async with party(backend, ipc_dir) as there:
+        busy = there.consumer(adopts=False)
+        await there.listed(busy)
+        await there.put(b"0", b"1")
+        await there.producer.close(None)
+        assert await busy.received(2) == [b"0", b"1"]
+        await there.context.aclose()
+        assert there.producer.undelivered() == []
+
+
+async def test_what_was_not_sent_is_known_beside_a_goodbye(
+    backend: ModuleType, ipc_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_producer, "GOODBYE_SECONDS", 0.01)
+    async with party(backend, ipc_dir) as there:
+        stopped = there.consumer(adopts=False)
+        await there.listed(stopped)
+        await there.put(*[b"%d" % number + bytes(1 << 20) for number in range(64)])
+        await there.producer.close(0.1)
+        await there.context.aclose()
+        left = there.producer.undelivered()
+        got = await stopped.received(64 - len(left))
+        assert left
+        everything = [*got, *(bytes(each.body) for each in left)]
+        assert [each[:2].rstrip(b"\0") for each in everything] == [
+            b"%d" % number for number in range(64)
+        ]
 
 
 async def test_close_gives_up_after_its_linger(

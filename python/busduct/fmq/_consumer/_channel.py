@@ -265,12 +265,20 @@ class Channel:
         return True
 
     def _answer(self) -> None:
-        for routing_id, answer in self._intake.answers:
+        answers, self._intake.answers = self._intake.answers, []
+        full: set[bytes] = set()
+        for routing_id, answer in answers:
             try:
-                self._router.send_multipart_nowait([routing_id, answer])
-            except (FullError, PeerLostError):
-                continue  # One that does not read, or wait, misses its answer.
-        self._intake.answers.clear()
+                if routing_id not in full:
+                    self._router.send_multipart_nowait([routing_id, answer])
+            except FullError:
+                full.add(routing_id)
+            except PeerLostError:
+                continue  # One that does not wait misses its answer.
+        if full:
+            # In their order: what is given back is told before what is adopted.
+            self._intake.answers = [each for each in answers if each[0] in full]
+            self._retry_later()
         for error in self._intake.refusals:
             level = logging.DEBUG if self._has_logged else logging.WARNING
             self._has_logged = True
@@ -285,6 +293,8 @@ class Channel:
 
     def _retry(self) -> None:
         self._is_retrying = False
+        with suppress(ClosedError):
+            self._answer()
         self.tell()
 
 

@@ -232,6 +232,7 @@ class Consumer:
         if self._is_closed:
             return
         self._registration.close()
+        self._intake.is_ending = True
         self._channel.tell()
         try:
             # Producers that have ended by now are not to be taken for others.
@@ -244,6 +245,7 @@ class Consumer:
         if not self._is_closed:
             self._is_closed = True
             self._registration.close()
+            self._intake.is_ending = True
             with suppress(ClosedError):
                 self._channel.drain_last()
             self._channel.close()

@@ -14,6 +14,7 @@ from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import (
     VERSION,
     Data,
+    Goodbye,
     Hello,
     Refusal,
     encode_control,
@@ -49,6 +50,7 @@ class Intake:
         num_superseded: Messages dropped because they came again before their turn.
         num_malformed: Messages dropped of connections that are not listened to.
         num_links: Connections of producers that are.
+        is_ending: Whether nothing is adopted any more.
     """
 
     def __init__(self, name: str, consumer_id: bytes, options: QueueOptions) -> None:
@@ -64,6 +66,7 @@ class Intake:
         self.num_superseded = 0
         self.num_malformed = 0
         self.num_links = 0
+        self.is_ending = False
         self._options = options
         self._greeter = Greeter(name, consumer_id, options)
         self._links: dict[bytes, ProducerLink] = {}
@@ -177,7 +180,7 @@ class Intake:
         if found is None:
             return
         self.num_returned += 1
-        if link.is_lost and found[0].msg_id not in link.superseded:
+        if link.is_own(number) and found[0].msg_id not in link.superseded:
             self._hold_again(link.origin, *found)
         self._note_finished(link)
         self._is_due(link)
@@ -214,16 +217,11 @@ class Intake:
         """Drop all that is held or unsettled.
 
         Returns:
-            What came by connections that are lost. Producers deliver to somebody else
-            what a connection brought that they see end.
+            What came by connections that are lost, or was adopted. Producers deliver to
+            somebody else what else a connection brought that they see end.
         """
         links = dict.fromkeys((*self._keeping, *self.shelf.links()))
-        orphans = [
-            (link, number, data, nbytes)
-            for link in links
-            if link.is_lost
-            for number, (data, nbytes) in enumerate(link.unfinished())
-        ]
+        orphans = [taken for link in links for taken in link.orphans()]
         for link in links:
             self.shelf.drop(link)
         self._keeping.clear()
@@ -261,6 +259,9 @@ class Intake:
             if link is None:
                 msg = "message before anything was said about its producer"
                 raise RemoteProtocolError(msg)
+            if type(said) is Goodbye:
+                self._adopt(link)
+                return None
             assert type(said) is Data
         except RemoteProtocolError as error:
             self._refuse(routing_id, error)
@@ -281,14 +282,24 @@ class Intake:
             link.is_over = True
         else:
             self._note_over(link)
-            while (news := link.next_news()) is not None:
-                self.answers.append((routing_id, news))
-                link.note_told()
+            self._answer_all(link)
             self.shelf.drop(link)
             self._let_go(link)
         link.is_refused = True
         refusal = encode_control(Refusal(VERSION, str(error)))
         self.answers.append((routing_id, refusal))
+
+    def _adopt(self, link: ProducerLink) -> None:
+        """Own what a producer has sent, which wants to end; not at one's own end."""
+        if not self.is_ending and not link.is_over:
+            # NB: what is given back is not the consumer's, so that comes first.
+            self._answer_all(link)
+            self.answers.append((link.routing_id, encode_control(link.adopt())))
+
+    def _answer_all(self, link: ProducerLink) -> None:
+        while (news := link.next_news()) is not None:
+            self.answers.append((link.routing_id, news))
+            link.note_told()
 
     def _hold_again(self, origin: Origin, data: Data, nbytes: int) -> None:
         link = ProducerLink(b"", origin)

@@ -6,7 +6,7 @@ Both ends number the messages of a connection from 0, as docs/wire.md says in "F
 from collections import deque
 from typing import TypeAlias
 
-from busduct.fmq._wire import Ack, Data, Nack, encode_control
+from busduct.fmq._wire import Ack, Adopted, Data, Nack, encode_control
 
 __all__ = ["Origin", "ProducerLink", "Taken"]
 
@@ -46,6 +46,7 @@ class ProducerLink:
         untold_nbytes: Of those.
         superseded: Ids of messages that came again on another connection, and may be
             among those that are held or unsettled.
+        num_adopted: All below that number are nobody else's.
         is_refused: What comes is dropped.
         is_over: Nothing more can be told.
     """
@@ -59,6 +60,7 @@ class ProducerLink:
         "held_nbytes",
         "is_over",
         "is_refused",
+        "num_adopted",
         "num_taken",
         "num_untold",
         "origin",
@@ -72,6 +74,7 @@ class ProducerLink:
         self.origin = origin
         self.held: deque[tuple[Data, int]] = deque()
         self.held_nbytes = 0
+        self.num_adopted = 0
         self.num_taken = 0
         self.num_untold = 0
         self.untold_nbytes = 0
@@ -170,12 +173,22 @@ class ProducerLink:
         self.held.clear()
         self.held_nbytes = 0
 
-    def unfinished(self) -> list[tuple[Data, int]]:
-        """Return what is unsettled or held, and did not come again, oldest first."""
+    def adopt(self) -> Adopted:
+        """Own all that came by now."""
+        self.num_adopted = self.num_taken + len(self.held)
+        return Adopted(self.num_adopted)
+
+    def is_own(self, number: int) -> bool:
+        """Whether nobody else will deliver a message."""
+        return self.is_lost or number < self.num_adopted
+
+    def orphans(self) -> list["Taken"]:
+        """Return what is unsettled or held, and nobody else's, oldest first."""
+        unfinished = (*self._unsettled.items(), *enumerate(self.held, self.num_taken))
         return [
-            found
-            for found in (*self._unsettled.values(), *self.held)
-            if found[0].msg_id not in self.superseded
+            (self, number, data, nbytes)
+            for number, (data, nbytes) in unfinished
+            if self.is_own(number) and data.msg_id not in self.superseded
         ]
 
 

@@ -9,7 +9,7 @@ from busduct.fmq._producer._marks import Marks
 from busduct.fmq._producer._rotation import Rotation
 from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._producer._state import ProducerState
-from busduct.fmq._wire import Ack, Encoded, Nack
+from busduct.fmq._wire import Ack, Adopted, Encoded, Nack
 
 __all__ = ["Delivery", "Ledger"]
 
@@ -30,6 +30,7 @@ class Ledger:
         next_msg_id: Of the next message.
         num_put: Messages that `put` gave an id.
         num_acknowledged: Messages that consumers are done with.
+        num_adopted: Messages that are the consumers' who have them.
         num_dropped: Messages dropped because `on_full` says so, or that cannot be sent.
         num_redelivered: Times that a message was given to a consumer again.
     """
@@ -38,6 +39,7 @@ class Ledger:
         self.next_msg_id = state.next_msg_id
         self.num_put = state.num_put
         self.num_acknowledged = state.num_acknowledged
+        self.num_adopted = state.num_adopted
         self.num_dropped = state.num_dropped
         self.num_redelivered = state.num_redelivered
         self._on_full = options.on_full
@@ -215,6 +217,12 @@ class Ledger:
         self._take_back(share.give_back(nack))
         self._rotation.note_room(share)
 
+    def give_up(self, share: Share, adopted: Adopted) -> None:
+        """Let go of what is the consumer's from now on; raises as `give_back`."""
+        for entry in share.give_up(adopted):
+            self.num_adopted += 1
+            self._forget(entry)
+
     def discard(self, share: Share, number: int) -> None:
         """Drop a message that cannot be sent to anybody."""
         self._drop(share.forget(number))
@@ -232,6 +240,7 @@ class Ledger:
             messages=sorted([*self._pending, *unsent], key=_msg_id),
             num_put=self.num_put,
             num_acknowledged=self.num_acknowledged,
+            num_adopted=self.num_adopted,
             num_dropped=self.num_dropped,
             num_redelivered=self.num_redelivered,
         )
@@ -280,6 +289,9 @@ class Ledger:
 
     def _drop(self, entry: Entry) -> None:
         self.num_dropped += 1
+        self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
         self._num_held -= 1
         self._held_nbytes -= entry.encoded.nbytes
 

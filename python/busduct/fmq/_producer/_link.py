@@ -22,9 +22,12 @@ from busduct.fmq._wire import (
     HEADER_BYTES,
     VERSION,
     Ack,
+    Adopted,
+    Goodbye,
     Nack,
     Refusal,
     Welcome,
+    encode_control,
     pack_data,
     parse_from_consumer,
 )
@@ -89,6 +92,8 @@ class Link:
         self._on_change = on_change
         self._on_end = on_end
         self._is_ended = False
+        # How many messages had been sent at each.
+        self._goodbyes: list[int] = []
         self._fault: BusductError | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = _open(context, options)
@@ -121,18 +126,29 @@ class Link:
             return False
         return True
 
+    def say_goodbye(self) -> None:
+        """Ask the consumer to own what it has, if that is anything."""
+        if self.share is not None and self.share.entries:
+            with suppress(ClosedError):
+                self._socket.send_nowait(encode_control(Goodbye()))
+                self._goodbyes.append(self.share.num_given)
+
     def close(self, linger: float | None) -> None:
-        """End it and take nothing back; what is queued is sent within `linger`."""
+        """End it and take nothing back; messages queued are sent within `linger`."""
         self._stop()
         if self.share is not None and not self._socket.closed:
-            self.share.keep_last(self._socket.statistics().num_send_queued)
-        self._socket.close(linger=linger)
+            num_queued = self._socket.statistics().num_send_queued
+            self.share.keep_last(self._num_messages(num_queued))
+        has_messages = self.share is not None and self.share.entries
+        # NB: a greeting to one that is gone is nothing to wait for.
+        self._socket.close(linger=linger if has_messages else 0)
 
     def unsent(self) -> list[Entry]:
         """Return what the closed socket did not send, as far as is known yet."""
         if self.share is None or not self._socket.closed:
             return []
-        num_unsent = self._socket.statistics().num_undelivered
+        num_undelivered = self._socket.statistics().num_undelivered
+        num_unsent = self._num_messages(num_undelivered)
         entries = list(self.share.entries.values())
         return entries[max(len(entries) - num_unsent, 0) :]
 
@@ -168,6 +184,14 @@ class Link:
             run.clear()
         return num_sent
 
+    def _num_messages(self, num_last: int) -> int:
+        """Return how many of the last things said are messages of the queue."""
+        assert self.share is not None
+        for num_given in reversed(self._goodbyes):
+            if num_last > self.share.num_given - num_given:
+                num_last -= 1
+        return num_last
+
     def _take(self, parts: Sequence[bytes]) -> None:
         message = parse_from_consumer(parts)
         share = self.share
@@ -176,6 +200,8 @@ class Link:
                 self._ledger.acknowledge(share, message)
             case Nack() if share is not None:
                 self._ledger.give_back(share, message)
+            case Adopted() if share is not None and self._goodbyes:
+                self._ledger.give_up(share, message)
             case Welcome() if share is None:
                 self._welcome(message)
             case Refusal():

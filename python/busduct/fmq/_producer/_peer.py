@@ -84,6 +84,11 @@ class Peer:
         if self._link is not None:
             self._link.drain()
 
+    def say_goodbye(self) -> None:
+        """Ask it to own what it has, as `Link.say_goodbye`."""
+        if self._link is not None:
+            self._link.say_goodbye()
+
     def close(self, linger: float | None) -> None:
         """End it, as `Link.close`."""
         if self._retry is not None:

@@ -56,6 +56,11 @@ class Peers:
         for peer in tuple(self._peers.values()):
             peer.drain()
 
+    def say_goodbye(self) -> None:
+        """Ask all to own what they have, as `Link.say_goodbye`."""
+        for peer in tuple(self._peers.values()):
+            peer.say_goodbye()
+
     def close(self, linger: float | None) -> None:
         """End all links, as `Link.close`."""
         self._is_closed = True

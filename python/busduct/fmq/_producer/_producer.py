@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Producer"]
 
+# Who computes meanwhile may answer later, and finds at its own end that this one ended.
+GOODBYE_SECONDS = 1.0
+
 
 class Producer:
     """One producer of a queue, on the running loop.
@@ -257,6 +260,7 @@ class Producer:
             num_pending=ledger.num_pending,
             pending_nbytes=ledger.pending_nbytes,
             num_unacknowledged=ledger.num_unacknowledged,
+            num_adopted=ledger.num_adopted,
             num_dropped=ledger.num_dropped,
             num_redelivered=ledger.num_redelivered,
             num_consumers=ledger.num_shares,
@@ -275,15 +279,24 @@ class Producer:
         self._peers.drain()
 
     async def _hand_over(self) -> None:
-        turns = self._entrance.turns
-        await turns.until(lambda: not self._ledger.num_pending, self._time_left())
+        turns, ledger = self._entrance.turns, self._ledger
+        while await turns.until(lambda: not ledger.num_pending, self._time_left()):
+            self._peers.say_goodbye()
+            # What a consumer has that ends now comes back, to go to another one.
+            await turns.until(
+                lambda: ledger.is_empty or ledger.num_pending > 0,
+                self._time_left(GOODBYE_SECONDS),
+            )
+            if not ledger.num_pending:
+                break
         turns.is_over = True
         turns.notify()
         self._watcher.close()
         self._peers.close(self._time_left())
         self._lender.close()
 
-    def _time_left(self) -> float | None:
+    def _time_left(self, most: float | None = None) -> float | None:
         if self._deadline is None:
-            return None
-        return max(self._deadline - asyncio.get_running_loop().time(), 0.0)
+            return most
+        left = max(self._deadline - asyncio.get_running_loop().time(), 0.0)
+        return left if most is None else min(left, most)

@@ -1,12 +1,12 @@
 """What one consumer was given over one connection and has not acknowledged. No I/O."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from busduct.errors import RemoteProtocolError
-from busduct.fmq._wire import Ack, Encoded, Nack
+from busduct.fmq._wire import Ack, Adopted, Encoded, Nack
 
 __all__ = ["Entry", "Share"]
 
@@ -125,6 +125,15 @@ class Share:
         self.nbytes -= nbytes
         return num_before - len(entries), nbytes
 
+    def give_up(self, adopted: Adopted) -> list[Entry]:
+        """Return what is the consumer's from now on, and forget it.
+
+        Raises:
+            RemoteProtocolError: So many were never sent.
+        """
+        self._require_given(adopted.upto, ())
+        return self._pop(n for n in tuple(self.entries) if n < adopted.upto)
+
     def give_back(self, nack: Nack) -> list[Entry]:
         """Return what the consumer does not want, and forget it.
 
@@ -132,10 +141,7 @@ class Share:
             RemoteProtocolError: So many were never sent.
         """
         self._require_given(0, nack.numbers)
-        popped = (self.entries.pop(number, None) for number in nack.numbers)
-        returned = [entry for entry in popped if entry is not None]
-        self.nbytes -= sum(entry.encoded.nbytes for entry in returned)
-        return returned
+        return self._pop(nack.numbers)
 
     def forget(self, number: int) -> Entry:
         """Return a message that cannot be sent, and forget it."""
@@ -156,6 +162,12 @@ class Share:
         self.nbytes = 0
         self.outbox = []
         return entries
+
+    def _pop(self, numbers: Iterable[int]) -> list[Entry]:
+        found = (self.entries.pop(number, None) for number in numbers)
+        popped = [entry for entry in found if entry is not None]
+        self.nbytes -= sum(entry.encoded.nbytes for entry in popped)
+        return popped
 
     def _require_given(self, upto: int, numbers: Sequence[int]) -> None:
         largest = max(upto - 1, *numbers) if numbers else upto - 1

@@ -29,5 +29,6 @@ class ProducerState:
     messages: list[Entry] = field(default_factory=list)
     num_put: int = 0
     num_acknowledged: int = 0
+    num_adopted: int = 0
     num_dropped: int = 0
     num_redelivered: int = 0
