@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.fmq.raw_producer import NAME, RawProducer
+from tests.transport.waiting import eventually
 
 from busduct.fmq._consumer import Consumer
 from busduct.fmq._options import QueueOptions
@@ -67,6 +68,18 @@ class Scene:
         producer = self.stranger(producer_id)
         assert isinstance(await producer.greet(), Welcome)
         return producer
+
+    async def producer_of(self, *payloads: bytes) -> RawProducer:
+        """Connect a producer that has put messages."""
+        producer = await self.producer()
+        await producer.put(*payloads)
+        return producer
+
+    async def end(self, producer: RawProducer) -> None:
+        """Close a producer, until the consumer knows."""
+        num_left = self.consumer.statistics().num_producers - 1
+        producer.close()
+        await eventually(lambda: self.consumer.statistics().num_producers == num_left)
 
     async def close(self) -> None:
         for producer in self.producers:

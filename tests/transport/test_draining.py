@@ -1,8 +1,10 @@
 """A publisher that waits, before it is closed, until its subscribers have all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import ModuleType
+from typing import Any
 
 import pytest
 from tests.transport.typed_messages import (
@@ -17,11 +19,25 @@ from tests.transport.typed_messages import (
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import ClosedError
+from busduct.transport import MessagePublisher
 from busduct.transport._records import PRESENCE_TOPIC
 
 pytestmark = pytest.mark.usefixtures("any_loop")
 
 Ipc = Callable[[str], str]
+
+
+@asynccontextmanager
+async def mute_subscriber(
+    backend: ModuleType, publisher: MessagePublisher[Sample]
+) -> AsyncIterator[Any]:
+    """Subscribe as others do, with a socket that asks for nothing."""
+    async with backend.Context() as ctx:
+        mute = ctx.socket(backend.SUB)
+        mute.subscribe(PRESENCE_TOPIC)
+        mute.connect(publisher.bind_address)
+        await publisher.wait_subscribers(1)
+        yield mute
 
 
 async def test_nobody_is_waited_for(backend: ModuleType, address: str) -> None:
@@ -76,13 +92,8 @@ async def test_subscriber_that_dies_is_waited_for_no_more(
 ) -> None:
     async with (
         publishing(backend, ipc("a")) as (_, publisher),
-        backend.Context() as ctx,
+        mute_subscriber(backend, publisher) as mute,
     ):
-        # It looks like a subscriber, and asks for nothing.
-        mute = ctx.socket(backend.SUB)
-        mute.subscribe(PRESENCE_TOPIC)
-        mute.connect(publisher.bind_address)
-        await publisher.wait_subscribers(1)
         assert not await publisher.drain(0.01)
         draining = asyncio.create_task(publisher.drain())
         await settle()
@@ -132,12 +143,8 @@ async def test_cancelled_drain_can_be_begun_again(
 ) -> None:
     async with (
         publishing(backend, ipc("a")) as (_, publisher),
-        backend.Context() as ctx,
+        mute_subscriber(backend, publisher) as mute,
     ):
-        mute = ctx.socket(backend.SUB)
-        mute.subscribe(PRESENCE_TOPIC)
-        mute.connect(publisher.bind_address)
-        await publisher.wait_subscribers(1)
         draining = asyncio.create_task(publisher.drain())
         await settle()
         draining.cancel()

@@ -2,7 +2,7 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from busduct._scopes import AsyncScope
@@ -10,6 +10,7 @@ from busduct.fmq._closing import begin_closing
 from busduct.fmq._hubs import Hubs
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._queue_sync import require_no_loop
+from busduct.fmq._topic._asking import Interest, OnGap, Publication
 from busduct.fmq._topic._calling import Callback
 from busduct.fmq._topic._local import NOTHING_TO_WAIT_FOR
 from busduct.fmq._topic._message import TopicMessage
@@ -17,7 +18,7 @@ from busduct.fmq._topic._options import TopicOptions
 from busduct.fmq._topic._parking import Parking
 from busduct.fmq._topic._side import TopicSide
 from busduct.fmq._topic._statistics import TopicStatistics
-from busduct.fmq._topic._subscription import OnGap, TopicSubscription
+from busduct.fmq._topic._subscription import TopicSubscription
 
 if TYPE_CHECKING:
     from busduct._core import Context
@@ -115,16 +116,10 @@ class Topic(AsyncScope):
             WaitTimeoutError: The subscribers did not come; nothing was published.
         """
         side = self._side
-
-        def publish() -> Coroutine[Any, Any, int]:
-            return side.opened.pub(
-                data,
-                key=key,
-                wait_for_subscribers=wait_for_subscribers,
-                timeout=timeout,
-            )
-
-        return await (publish() if side.is_here() else side.elsewhere(publish))
+        publication = Publication(data, key, wait_for_subscribers, timeout)
+        if side.is_here():
+            return await side.opened.pub(publication)
+        return await side.elsewhere(lambda: side.opened.pub(publication))
 
     def pub_sync(
         self,
@@ -140,14 +135,9 @@ class Topic(AsyncScope):
             LocalProtocolError: A loop runs in this thread.
         """
         require_no_loop()
-        return self._side.blocking(
-            lambda: self._side.opened.pub(
-                data,
-                key=key,
-                wait_for_subscribers=wait_for_subscribers,
-                timeout=timeout,
-            )
-        )
+        side = self._side
+        publication = Publication(data, key, wait_for_subscribers, timeout)
+        return side.blocking(lambda: side.opened.pub(publication))
 
     def sub(
         self,
@@ -179,12 +169,12 @@ class Topic(AsyncScope):
             ClosedError: This side is closed.
             ConfigError: Not a pattern of keys, or a negative `replay`.
         """
+        interest = Interest(prefix, replay, on_gap)
         if asyncio._get_running_loop() is not None:
-            local = self._side.require_here()
-            return local.sub(callback, prefix, replay=replay, on_gap=on_gap)
+            return self._side.require_here().sub(callback, interest)
 
         async def subscribe() -> None:
-            await self._side.opened.sub(callback, prefix, replay=replay, on_gap=on_gap)
+            await self._side.opened.sub(callback, interest)
 
         self._side.blocking(subscribe)
         return NOTHING_TO_WAIT_FOR
@@ -223,8 +213,7 @@ class Topic(AsyncScope):
             replay: As of `sub`.
             on_gap: As of `sub`.
         """
-        local = self._side.require_here()
-        return local.messages(prefix, replay=replay, on_gap=on_gap)
+        return self._side.require_here().messages(Interest(prefix, replay, on_gap))
 
     async def __aiter__(self) -> AsyncIterator[TopicMessage]:
         async with self.messages() as subscription:

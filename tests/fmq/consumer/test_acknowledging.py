@@ -15,8 +15,7 @@ async def test_in_automatic_mode_what_is_got_is_acknowledged(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(b"a", b"b", b"c")
+        producer = await here.producer_of(b"a", b"b", b"c")
         await here.consumer.get()
         await here.consumer.get()
         await producer.told(2)
@@ -29,8 +28,7 @@ async def test_acknowledgements_go_out_though_nothing_more_is_asked_for(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(*[b"x"] * 50)
+        producer = await here.producer_of(*[b"x"] * 50)
         for _ in range(50):
             await here.consumer.get()
         await producer.told(50)
@@ -42,8 +40,7 @@ async def test_a_quarter_of_the_window_is_acknowledged_at_once(
     backend: ModuleType, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, prefetch_messages=8) as here:
-        producer = await here.producer()
-        await producer.put(*[b"x"] * 4)
+        await here.producer_of(*[b"x"] * 4)
         await eventually(lambda: here.consumer.statistics().num_prefetched == 4)
         assert len(here.consumer.get_many_nowait(1)) == 1
         sent = here.consumer._channel._router.statistics
@@ -56,8 +53,7 @@ async def test_an_acknowledgement_is_the_applications_in_manual_mode(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(b"a", b"b", b"c")
+        producer = await here.producer_of(b"a", b"b", b"c")
         a, b, c = [await here.consumer.get() for _ in range(3)]
         assert here.consumer.statistics().num_unacknowledged == 3
         c.ack()
@@ -81,8 +77,7 @@ async def test_what_is_acknowledged_in_another_thread_is_told(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(*[b"x"] * 20)
+        producer = await here.producer_of(*[b"x"] * 20)
         messages = [await here.consumer.get() for _ in range(20)]
         await asyncio.to_thread(lambda: [message.ack() for message in messages])
         await producer.told(20)
@@ -92,8 +87,7 @@ async def test_a_message_may_be_handed_out_and_acknowledged_later(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(b"a", b"b", b"c")
+        producer = await here.producer_of(b"a", b"b", b"c")
         early = await here.consumer.get_many(1, acknowledge=False)
         early[0].ack()
         assert (await here.consumer.get()).payload == b"b"
@@ -112,8 +106,7 @@ async def test_a_payload_that_does_not_decode_is_skipped_and_done_with(
         return bytes(data.body)
 
     async with scene(backend, ipc_dir, decode, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(b"bad", b"good")
+        producer = await here.producer_of(b"bad", b"good")
         message = await here.consumer.get()
         assert message.payload == b"good"
         await producer.told(1)
@@ -130,8 +123,7 @@ async def test_an_interrupted_decode_gives_the_message_back(
         raise KeyboardInterrupt
 
     async with scene(backend, ipc_dir, decode) as here:
-        producer = await here.producer()
-        await producer.put(b"a")
+        producer = await here.producer_of(b"a")
         await eventually(lambda: here.consumer.statistics().num_prefetched == 1)
         with pytest.raises(KeyboardInterrupt):
             here.consumer.get_nowait()
@@ -143,8 +135,7 @@ async def test_acknowledging_after_close_does_nothing(
     backend: ModuleType, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(b"a")
+        await here.producer_of(b"a")
         message = await here.consumer.get()
         await here.consumer.close()
         message.ack()

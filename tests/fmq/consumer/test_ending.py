@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.fmq.consuming import Scene, scene
+from tests.fmq.consuming import scene
 from tests.fmq.raw_producer import NAME, parts_of
 from tests.transport.waiting import eventually, settle
 
@@ -19,8 +19,7 @@ async def test_what_a_producer_that_ended_had_sent_is_still_delivered(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(*[str(n).encode() for n in range(600)])
+        producer = await here.producer_of(*[str(n).encode() for n in range(600)])
         producer.close()
         for n in range(600):
             assert (await here.consumer.get()).payload == str(n).encode()
@@ -34,8 +33,7 @@ async def test_what_comes_again_before_it_was_taken_is_given_once(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(b"a", b"b", b"c")
+        producer = await here.producer_of(b"a", b"b", b"c")
         await eventually(lambda: here.consumer.statistics().num_prefetched == 3)
         producer.close()
         again = await here.producer(producer.producer_id)
@@ -69,8 +67,7 @@ async def test_close_tells_what_is_done_and_ends_those_who_wait(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        producer = await here.producer()
-        await producer.put(b"a", b"b", b"c")
+        producer = await here.producer_of(b"a", b"b", b"c")
         await here.consumer.get()
         waiting = asyncio.create_task(here.consumer.get_many(10))
         await waiting
@@ -91,12 +88,10 @@ async def test_close_tells_of_what_nobody_else_can_deliver(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        stays, goes = await here.producer(), await here.producer()
-        await stays.put(b"kept")
-        await goes.put(b"a", b"b")
+        await here.producer_of(b"kept")
+        goes = await here.producer_of(b"a", b"b")
         await eventually(lambda: here.consumer.statistics().num_prefetched == 3)
-        goes.close()
-        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        await here.end(goes)
         await here.consumer.close()
         left = here.consumer.undelivered()
         assert [message.payload for message in left] == [b"a", b"b"]
@@ -175,11 +170,9 @@ async def test_what_is_given_back_when_its_producer_is_gone_comes_again_here(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(b"a")
+        producer = await here.producer_of(b"a")
         message = await here.consumer.get()
-        producer.close()
-        await eventually(lambda: here.consumer.statistics().num_producers == 0)
+        await here.end(producer)
         waiting = asyncio.create_task(here.consumer.get())
         await settle()
         message.nack()
@@ -195,16 +188,14 @@ async def test_close_tells_of_what_was_not_acknowledged_to_one_that_is_gone(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        stays, goes = await here.producer(), await here.producer()
-        await stays.put(b"kept")
-        await goes.put(b"a", b"b")
+        await here.producer_of(b"kept")
+        goes = await here.producer_of(b"a", b"b")
         got = {}
         for _ in range(3):
             message = await here.consumer.get()
             got[message.payload] = message
         got[b"a"].ack()
-        goes.close()
-        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        await here.end(goes)
         await here.consumer.close()
         assert [message.payload for message in here.consumer.undelivered()] == [b"b"]
 
@@ -213,30 +204,21 @@ async def test_close_finds_what_was_sent_last_by_one_that_is_gone(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, hwm_messages=4, prefetch_messages=4) as here:
-        producer = await here.producer()
-        await producer.put(*[str(n).encode() for n in range(40)])
-        producer.close()
-        await eventually(lambda: _is_idle(here))
+        producer = await here.producer_of(*[str(n).encode() for n in range(40)])
+        await here.end(producer)
         await here.consumer.close()
         left = [message.payload for message in here.consumer.undelivered()]
         assert left == [str(n).encode() for n in range(40)]
-
-
-def _is_idle(here: Scene) -> bool:
-    """Whether the consumer has stopped receiving, and knows of the producer's end."""
-    return here.consumer.statistics().num_producers == 0
 
 
 async def test_what_nobody_else_has_is_known_when_only_the_context_was_closed(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir) as here:
-        stays, goes = await here.producer(), await here.producer()
-        await stays.put(b"kept")
-        await goes.put(b"a")
+        await here.producer_of(b"kept")
+        goes = await here.producer_of(b"a")
         await eventually(lambda: here.consumer.statistics().num_prefetched == 2)
-        goes.close()
-        await eventually(lambda: here.consumer.statistics().num_producers == 1)
+        await here.end(goes)
         here.own.close()
         assert [message.payload for message in here.consumer.undelivered()] == [b"a"]
 
@@ -245,11 +227,9 @@ async def test_what_comes_again_here_is_not_lost_with_one_who_is_cancelled(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
     async with scene(backend, ipc_dir, ack="manual") as here:
-        producer = await here.producer()
-        await producer.put(b"a")
+        producer = await here.producer_of(b"a")
         message = await here.consumer.get()
-        producer.close()
-        await eventually(lambda: here.consumer.statistics().num_producers == 0)
+        await here.end(producer)
         waiting = [asyncio.create_task(here.consumer.get()) for _ in range(2)]
         await eventually(lambda: here.consumer.statistics().num_waiting == 2)
         message.nack()

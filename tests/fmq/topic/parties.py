@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,13 +86,20 @@ class Parties:
 async def parties(backend: ModuleType, address: str) -> AsyncIterator[Parties]:
     """Give what makes topics, and close those."""
     found = Parties(backend, address)
-    async with AsyncExitStack() as stack:
-        stack.callback(lambda: None)
-        try:
-            yield found
-        finally:
-            for topic in list(found.hubs):
-                await found.end(topic)
+    try:
+        yield found
+    finally:
+        for topic in list(found.hubs):
+            await found.end(topic)
+
+
+@asynccontextmanager
+async def topics(
+    backend: ModuleType, address: str, count: int = 2
+) -> AsyncIterator[list[Topic]]:
+    """Give so many topic objects, and close them."""
+    async with parties(backend, address) as found:
+        yield [found.topic() for _ in range(count)]
 
 
 async def take(subscription: TopicSubscription, count: int) -> list[TopicMessage]:

@@ -3,15 +3,14 @@
 from types import ModuleType
 
 import pytest
-from tests.fmq.topic.parties import PATIENCE, parties, payloads, take
+from tests.fmq.topic.parties import PATIENCE, parties, payloads, take, topics
 from tests.transport.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("any_loop")
 
 
 async def test_messages_arrive_in_order(backend: ModuleType, address: str) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         subscription = other.messages()
         for number in range(1000):
             assert await topic.pub({"number": number}) == number
@@ -27,8 +26,7 @@ async def test_messages_arrive_in_order(backend: ModuleType, address: str) -> No
 
 
 async def test_publisher_may_come_first(backend: ModuleType, address: str) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         await topic.pub("nobody listens")
         seen: list[object] = []
         await other.sub(lambda message: seen.append(message.payload))

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.fmq.topic.parties import parties
+from tests.fmq.topic.parties import topics
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import AlreadySubscribedError, ClosedError, ConfigError
@@ -17,8 +17,7 @@ pytestmark = pytest.mark.usefixtures("any_loop")
 async def test_coroutine_functions_and_others_are_called(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, plain, asynchronous = found.topic(), found.topic(), found.topic()
+    async with topics(backend, address, 3) as (topic, plain, asynchronous):
         seen: list[Any] = []
         also_seen: list[Any] = []
 
@@ -37,8 +36,7 @@ async def test_coroutine_functions_and_others_are_called(
 async def test_call_ends_before_the_next_begins(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         entered: list[Any] = []
         go_on = asyncio.Event()
 
@@ -59,8 +57,7 @@ async def test_call_ends_before_the_next_begins(
 async def test_callback_that_raises_is_called_again(
     backend: ModuleType, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         seen: list[Any] = []
 
         async def fail(message: Any) -> None:
@@ -86,8 +83,7 @@ async def test_callback_that_raises_is_called_again(
 async def test_second_sub_is_refused_while_the_first_runs(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         seen: list[Any] = []
         other.sub(lambda message: seen.append(1))
         with pytest.raises(RuntimeError, match=r"'load' .* stop_sub") as caught:
@@ -101,8 +97,7 @@ async def test_second_sub_is_refused_while_the_first_runs(
 
 
 async def test_stopped_sub_is_called_no_more(backend: ModuleType, address: str) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         seen: list[Any] = []
         go_on = asyncio.Event()
 
@@ -134,8 +129,7 @@ async def test_stopped_sub_is_called_no_more(backend: ModuleType, address: str) 
 async def test_callback_may_stop_its_own_subscription(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         seen: list[Any] = []
 
         async def note(message: Any) -> None:
@@ -152,8 +146,7 @@ async def test_callback_may_stop_its_own_subscription(
 
 
 async def test_sub_refuses_what_cannot_be(backend: ModuleType, address: str) -> None:
-    async with parties(backend, address) as found:
-        topic = found.topic()
+    async with topics(backend, address, 1) as (topic,):
         with pytest.raises(ConfigError, match="replay"):
             topic.sub(print, replay=-1)
         with pytest.raises(ConfigError, match="asterisk"):
@@ -169,8 +162,7 @@ async def test_sub_refuses_what_cannot_be(backend: ModuleType, address: str) -> 
 async def test_awaiting_sub_does_not_wait_where_nobody_publishes(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic = found.topic()
+    async with topics(backend, address, 1) as (topic,):
         # Less than what it waits where a publisher does not answer.
         async with asyncio.timeout(0.9):
             await topic.sub(print)

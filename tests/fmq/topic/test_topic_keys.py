@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fmq.topic.parties import PATIENCE, parties, take
+from tests.fmq.topic.parties import PATIENCE, parties, take, topics
 
 from busduct.errors import ConfigError, RemoteProtocolError
 from busduct.fmq._topic._keys import key_of, prefix_of, topic_of
@@ -68,8 +68,7 @@ def test_what_no_publisher_of_a_topic_sends_is_refused(topic: bytes) -> None:
 async def test_subscription_gets_the_keys_of_its_pattern(
     backend: ModuleType, address: str, pattern: str, taken: list[str]
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         subscription = other.messages(pattern)
         for key in ("gpu", "gpu.0", "gpu.1", "cpu", ""):
             await topic.pub(None, key=key)
@@ -82,15 +81,17 @@ async def test_subscription_gets_the_keys_of_its_pattern(
 async def test_subscribers_of_other_keys_are_not_waited_for(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
-        async with other.messages("a"), other.messages("b*") as second:
-            await topic.pub(0, key="bb", wait_for_subscribers=1, timeout=PATIENCE)
-            assert (await second.recv()).key == "bb"
-            with pytest.raises(TimeoutError):
-                await topic.pub(1, key="b", wait_for_subscribers=2, timeout=0.05)
-            assert await topic.pub(2, key="b") == 1
-            assert (await second.recv()).payload == 2
+    async with (
+        topics(backend, address) as (topic, other),
+        other.messages("a"),
+        other.messages("b*") as second,
+    ):
+        await topic.pub(0, key="bb", wait_for_subscribers=1, timeout=PATIENCE)
+        assert (await second.recv()).key == "bb"
+        with pytest.raises(TimeoutError):
+            await topic.pub(1, key="b", wait_for_subscribers=2, timeout=0.05)
+        assert await topic.pub(2, key="b") == 1
+        assert (await second.recv()).payload == 2
 
 
 async def test_too_many_keys_are_refused(backend: ModuleType, address: str) -> None:

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.fmq.topic.parties import PATIENCE, parties, payloads, take
+from tests.fmq.topic.parties import PATIENCE, parties, payloads, take, topics
 from tests.transport.waiting import eventually, settle
 
 from busduct.errors import ClosedError, WaitTimeoutError
@@ -89,8 +89,7 @@ async def test_what_came_of_a_publisher_that_ended_is_taken_later(
 async def test_publisher_that_began_first_is_not_asked_for_the_past(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         for number in range(10):
             await topic.pub(number)
         async with other.messages() as live, other.messages(replay=3) as last:
@@ -102,8 +101,7 @@ async def test_publisher_that_began_first_is_not_asked_for_the_past(
 
 
 async def test_replay_is_of_each_key(backend: ModuleType, address: str) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         for number in range(10):
             for key in ("a", "b"):
                 await topic.pub(number, key=key)
@@ -116,8 +114,7 @@ async def test_replay_is_of_each_key(backend: ModuleType, address: str) -> None:
 async def test_iteration_over_a_topic_ends_with_it(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
         seen: list[Any] = []
 
         async def iterate() -> None:
@@ -135,8 +132,7 @@ async def test_iteration_over_a_topic_ends_with_it(
 async def test_iteration_that_is_broken_off_subscribes_no_more(
     backend: ModuleType, address: str
 ) -> None:
-    async with parties(backend, address) as found:
-        topic, other = found.topic(), found.topic()
+    async with topics(backend, address) as (topic, other):
 
         async def first() -> Any:
             async for message in other:

@@ -13,13 +13,14 @@ from busduct.errors import (
 )
 from busduct.fmq._hub import Hub
 from busduct.fmq._payload import encode
+from busduct.fmq._topic._asking import Interest, Publication
 from busduct.fmq._topic._calling import Callback, Calling
 from busduct.fmq._topic._keys import topic_of
 from busduct.fmq._topic._options import TopicOptions
 from busduct.fmq._topic._packing import pack
 from busduct.fmq._topic._publishing import Publishing
 from busduct.fmq._topic._statistics import TopicStatistics
-from busduct.fmq._topic._subscription import OnGap, TopicSubscription
+from busduct.fmq._topic._subscription import TopicSubscription
 from busduct.transport._ranges import require_at_least
 
 __all__ = ["NOTHING_TO_WAIT_FOR", "LocalTopic"]
@@ -52,15 +53,9 @@ class LocalTopic:
         """Whether any is open."""
         return any(not subscription.is_closed for subscription in self._subscriptions)
 
-    async def pub(
-        self,
-        data: Any,
-        *,
-        key: str = "",
-        wait_for_subscribers: int = 0,
-        timeout: float | None = None,
-    ) -> int:
+    async def pub(self, publication: Publication) -> int:
         """Publish a message; as `Topic.pub`."""
+        data, key, wait_for_subscribers, timeout = publication
         require_at_least(0, wait_for_subscribers=wait_for_subscribers)
         topic = topic_of(key)
         limit = self._options.max_message_bytes
@@ -80,18 +75,11 @@ class LocalTopic:
         self._num_published += 1
         return msg_id
 
-    def sub(
-        self,
-        callback: Callback,
-        prefix: str = "",
-        *,
-        replay: int = 0,
-        on_gap: OnGap | None = None,
-    ) -> Awaitable[None]:
+    def sub(self, callback: Callback, interest: Interest) -> Awaitable[None]:
         """Call a function with each message; as `Topic.sub`."""
         if self._calling is not None and not self._calling.is_over:
             raise AlreadySubscribedError(self._name)
-        subscription = self.messages(prefix, replay=replay, on_gap=on_gap)
+        subscription = self.messages(interest)
         self._calling = Calling(self.hub.loop, subscription, callback)
         return _Readiness(subscription)
 
@@ -102,20 +90,11 @@ class LocalTopic:
             calling.close()
         return _End(calling)
 
-    def messages(
-        self, prefix: str = "", *, replay: int = 0, on_gap: OnGap | None = None
-    ) -> TopicSubscription:
+    def messages(self, interest: Interest) -> TopicSubscription:
         """Subscribe, to iterate over the messages; as `Topic.messages`."""
         if self.is_closed:
             raise ClosedError("topic")
-        subscription = TopicSubscription(
-            self.hub,
-            self._name,
-            prefix,
-            replay=replay,
-            options=self._options,
-            on_gap=on_gap,
-        )
+        subscription = TopicSubscription(self.hub, self._name, interest, self._options)
         self._subscriptions = [s for s in self._subscriptions if not s.is_closed]
         self._subscriptions.append(subscription)
         return subscription

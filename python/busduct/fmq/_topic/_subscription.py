@@ -4,8 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Self, TypeAlias
+from typing import Self
 
 from busduct._scopes import AsyncScope
 from busduct.errors import (
@@ -16,6 +15,7 @@ from busduct.errors import (
 from busduct.fmq._directory import Watcher
 from busduct.fmq._hub import Hub
 from busduct.fmq._payload import PayloadDecoder
+from busduct.fmq._topic._asking import Interest
 from busduct.fmq._topic._keys import key_of, prefix_of
 from busduct.fmq._topic._message import TopicMessage
 from busduct.fmq._topic._options import TopicOptions
@@ -26,11 +26,9 @@ from busduct.fmq._topic._statistics import TopicSubscriptionStatistics
 from busduct.transport._ranges import require_at_least
 from busduct.transport._reordering import Gap, Record
 
-__all__ = ["OnGap", "TopicSubscription"]
+__all__ = ["TopicSubscription"]
 
 _log = logging.getLogger("busduct.fmq")
-
-OnGap: TypeAlias = Callable[[str, int], object]
 
 NUM_ERRORS_KEPT = 16
 # Messages that a task takes before the others have their turn.
@@ -47,10 +45,8 @@ class TopicSubscription(AsyncScope):
     Args:
         hub: Owns the sockets.
         name: Of the topic.
-        pattern: A key; or the beginning of keys, and an asterisk; "" for all.
-        replay: How many of the last messages of each key and publisher to begin with.
+        interest: What to hear of it.
         options: Of the topic.
-        on_gap: Called with the key, and how many messages of it are missing.
 
     Raises:
         ClosedError: The context is closed.
@@ -58,19 +54,12 @@ class TopicSubscription(AsyncScope):
     """
 
     def __init__(
-        self,
-        hub: Hub,
-        name: str,
-        pattern: str,
-        *,
-        replay: int,
-        options: TopicOptions,
-        on_gap: OnGap | None = None,
+        self, hub: Hub, name: str, interest: Interest, options: TopicOptions
     ) -> None:
-        require_at_least(0, replay=replay)
-        prefix = prefix_of(pattern)
+        require_at_least(0, replay=interest.replay)
+        prefix = prefix_of(interest.prefix)
         self._name = name
-        self._on_gap = on_gap
+        self._on_gap = interest.on_gap
         self._decode = PayloadDecoder(copy=options.copy)
         self._errors: deque[Exception] = deque(maxlen=NUM_ERRORS_KEPT)
         self._logged: set[str] = set()
@@ -83,7 +72,7 @@ class TopicSubscription(AsyncScope):
             hub.loop,
             started_ns=time.time_ns(),
             prefix=prefix,
-            replay=replay,
+            replay=interest.replay,
             options=options,
             on_error=self._note,
         )
