@@ -60,6 +60,26 @@ async def test_subscriber_is_an_asynchronous_iterator(
         assert seen == samples(0, 5)
 
 
+async def test_tasks_that_receive_at_once_take_turns(
+    backend: ModuleType, ipc: Ipc
+) -> None:
+    taken: list[int] = []
+
+    async def receive(number: int) -> None:
+        async for _ in subscriber:
+            taken.append(number)
+
+    async with ready_pair(backend, ipc("a")) as (publisher, subscriber):
+        tasks = [asyncio.create_task(receive(number)) for number in range(3)]
+        await settle()
+        for num_sent in range(2, 14, 2):
+            publish(publisher, samples(num_sent - 2, num_sent))
+            await eventually(lambda: len(taken) == num_sent)  # noqa: B023
+        subscriber.close()
+        await asyncio.gather(*tasks)
+    assert taken == [0, 1, 2] * 4
+
+
 async def test_subscriber_gets_its_topics_alone(backend: ModuleType, ipc: Ipc) -> None:
     async with ready_pair(backend, ipc("a"), topics=["a.", b"b"]) as pair:
         publisher, subscriber = pair

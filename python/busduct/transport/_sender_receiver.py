@@ -191,25 +191,10 @@ class Receiver(Scope, Generic[T]):
         Raises:
             Exception: What the codec raises in `on_decode_error`.
         """
-        line = self._line
-        if is_in_line := bool(line.places):
-            await line.join()
         try:
-            while (item := self.poll()) is None:
-                if not is_in_line:
-                    is_in_line = True
-                    line.begin()
-                self._is_awaited = True
-                try:
-                    await self._socket.wait_readable()
-                except ClosedError:
-                    return None
-                finally:
-                    self._is_awaited = False
-            return item
-        finally:
-            if is_in_line:
-                line.leave()
+            return await self._line.take(self.poll, self._wait)
+        except ClosedError:
+            return None
 
     def poll(self) -> T | None:
         """Take the next message; None if there is none, or once closed.
@@ -239,6 +224,13 @@ class Receiver(Scope, Generic[T]):
         """Close the socket; what was received and not taken is gone. Idempotent."""
         self._taken.clear()
         self._socket.close()
+
+    async def _wait(self) -> None:
+        self._is_awaited = True
+        try:
+            await self._socket.wait_readable()
+        finally:
+            self._is_awaited = False
 
     def _take(self) -> bool:
         """Take a burst from the socket; tell whether anything came."""

@@ -15,6 +15,7 @@ from busduct.transport._reordering import Gap, Record, Reordering, Restart
 from busduct.transport._replay_address import replay_address_of
 from busduct.transport._subscription import Subscription
 from busduct.transport._sync_messages import max_request_bytes
+from busduct.transport._waiting_line import WaitingLine
 
 if TYPE_CHECKING:
     from busduct._core import Context
@@ -104,6 +105,7 @@ class MessageSubscriber(AsyncScope, Generic[T]):
         self._num_missing = self._num_restarts = 0
         self._processing: Processing[T] | None = None
         self._inbox = Inbox(hwm_messages, hwm_bytes)
+        self._line = WaitingLine()
         self._reordering = Reordering(replay, hwm_messages, hwm_bytes, max_topics)
         self._subscription = Subscription(
             context,
@@ -177,15 +179,14 @@ class MessageSubscriber(AsyncScope, Generic[T]):
     async def recv(self) -> T:
         """Take the next message, waiting for it.
 
-        Cancelling loses nothing.
+        Cancelling loses nothing. Several tasks may receive at once: each message goes
+        to the one that has waited longest.
 
         Raises:
             ClosedError: This side is closed.
             Exception: What the codec raises in `on_decode_error`, and the callbacks.
         """
-        while (message := self.recv_nowait()) is None:
-            await self._inbox.wait_item()
-        return message
+        return await self._line.take(self.recv_nowait, self._inbox.wait_item)
 
     def recv_nowait(self) -> T | None:
         """Take the next message; None if there is none.

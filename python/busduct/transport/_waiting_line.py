@@ -2,8 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 __all__ = ["WaitingLine"]
+
+T = TypeVar("T")
 
 
 class WaitingLine:
@@ -21,6 +25,31 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self.places: deque[asyncio.Future[None] | None] = deque()
+
+    async def take(
+        self, attempt: Callable[[], T | None], wait: Callable[[], Awaitable[None]]
+    ) -> T:
+        """Take something in turn. Cancelled, it took nothing.
+
+        Args:
+            attempt: Takes it; None if there is nothing.
+            wait: Waits until there may be something; safe to cancel.
+
+        Raises:
+            Exception: What these raise.
+        """
+        if is_in_line := bool(self.places):
+            await self.join()
+        try:
+            while (taken := attempt()) is None:
+                if not is_in_line:
+                    is_in_line = True
+                    self.begin()
+                await wait()
+            return taken
+        finally:
+            if is_in_line:
+                self.leave()
 
     def begin(self) -> None:
         """Stand first; nobody is in line."""
