@@ -53,7 +53,8 @@ def test_bench_runs(backend: ModuleType, command: tuple[str, ...]) -> None:
         [sys.executable, BENCHES / script, *QUICK, *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        # Some start sixteen processes: on a busy machine that alone takes a minute.
+        timeout=110,
         check=False,
         env={**os.environ, "BUSDUCT_BACKEND": backend.BACKEND},
     )
