@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.transport.waiting import eventually
 
 from busduct.fmq import (
     FMQ,
@@ -77,9 +78,8 @@ def test_topic_calls_back() -> None:
         await topic.sub(on_message)
         await asyncio.sleep(0.1)
         await topic.pub("hello")
-        # NB: once is what programs do; a process that is held up needs more turns.
-        while not received:
-            await asyncio.sleep(0.2)
+        # NB: programs sleep for 0.2 s; a process that is held up may need more turns.
+        await eventually(lambda: received)
 
     asyncio.run(main())
     assert received == ["hello"]
