@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.test_cli import busduct_command
-from tests.processes.conditions import wait_gone
+from tests.processes.conditions import children, wait_gone
 
 
 @contextmanager
@@ -40,14 +40,6 @@ def asked(url: str, body: dict[str, object]) -> bytes:
         return found
 
 
-def children_of(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_a_signal(number: signal.Signals) -> None:
     with echoing("--output-length", "7", "--workers", "2") as (process, url):
@@ -65,7 +57,7 @@ def test_options_of_delays_choose_the_mode() -> None:
 
 def test_its_processes_die_with_it() -> None:
     with echoing("--workers", "2") as (process, _):
-        children = children_of(process.pid)
+        children = children(process.pid)
         assert len(children) == 2
         process.kill()
         process.wait(20)
@@ -74,7 +66,7 @@ def test_its_processes_die_with_it() -> None:
 
 def test_death_of_a_process_ends_it() -> None:
     with echoing("--workers", "2") as (process, _):
-        os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.wait(20) == 1
 
 

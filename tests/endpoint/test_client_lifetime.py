@@ -16,7 +16,7 @@ from tests.endpoint.serving import (
     text_of,
     thread_names,
 )
-from tests.processes.conditions import until
+from tests.processes.conditions import children, until
 
 from busduct import _loop_thread
 from busduct._loop_thread import LoopThread
@@ -145,8 +145,11 @@ def test_work_in_the_clients_own_loop_can_end_it(echo: EchoServer) -> None:
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(echo: EchoServer) -> None:
-    starting = asyncio.create_task(HTTPEndpointClient.create(config_of(echo)))
-    await asyncio.sleep(0.05)
+    # However quick the machine is, its worker is not ready when it is cancelled.
+    config = config_of(echo, worker_target="tests.workers.targets:silent")
+    starting = asyncio.create_task(HTTPEndpointClient.create(config))
+    before = len(children())
+    await until(lambda: len(children()) > before)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting

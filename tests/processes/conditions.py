@@ -4,6 +4,8 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 TIMEOUT = 20.0
 
@@ -13,6 +15,16 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+def children(pid: int | None = None) -> list[int]:
+    """Return what a process has started and is there; None for this one."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid or 'self'}/task").iterdir():
+        # NB: a thread that is listed may be gone when it is read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def wait_gone(pids: list[int], timeout: float = TIMEOUT) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.processes.conditions import until
+from tests.processes.conditions import children, until
 
 from busduct.errors import WorkerDiedError, WorkerError
 from busduct.fmq.bench import BenchConfig, BenchProgress, BenchReport, BenchRun
@@ -28,13 +28,6 @@ BURST = BenchConfig(**SMALL, modes=("burst",), carriers=("kernel",))
 ENDLESS = msgspec.structs.replace(
     BURST, modes=("paced",), num_messages=1_000_000, rate=200.0
 )
-
-
-def children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
 
 
 @pytest.fixture
