@@ -57,11 +57,11 @@ def test_options_of_delays_choose_the_mode() -> None:
 
 def test_its_processes_die_with_it() -> None:
     with echoing("--workers", "2") as (process, _):
-        children = children(process.pid)
-        assert len(children) == 2
+        pids = children(process.pid)
+        assert len(pids) == 2
         process.kill()
         process.wait(20)
-        wait_gone(children)
+        wait_gone(pids)
 
 
 def test_death_of_a_process_ends_it() -> None:
