@@ -198,6 +198,12 @@ class Producing(Side):
         if self._state.messages:
             self._hubs.carry(self)
 
+    async def _end(self) -> None:
+        await super()._end()
+        if num_left := len(self.undelivered()):
+            text = "a producer is closed; nobody took %d messages of queue %r"
+            _logger.warning(text, num_left, self.name)
+
     def _open_on(self, hub: Hub) -> None:
         self.producer = Producer(
             hub.context,

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import textwrap
 import threading
 from pathlib import Path
 
@@ -96,6 +97,31 @@ ENDINGS = {
         asyncio.run(main())
     """,
 }
+
+
+LOSSES = {
+    "closed": """
+        async def main():
+            queue = fmq.queue("q")
+            await queue.put("lost")
+            await queue.close()
+    """,
+    "that nobody refers to": """
+        async def main():
+            await fmq.queue("q").put("lost")
+            while fmq._hubs.here()._parts:
+                await asyncio.sleep(0.005)
+    """,
+}
+
+
+@pytest.mark.parametrize("way", LOSSES)
+def test_a_queue_tells_what_nobody_took(way: str) -> None:
+    code = textwrap.dedent(LOSSES[way])
+    code = f"fmq = FMQ(socket_config={{'linger': 50}})\n{code}asyncio.run(main())"
+    with running(code) as process:
+        _, errors = process.communicate(timeout=30)
+    assert errors.strip() == "a producer is closed; nobody took 1 messages of queue 'q'"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
