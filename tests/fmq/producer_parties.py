@@ -53,6 +53,7 @@ class FakeConsumer:
         prefetch: tuple[int, int] = (100, 1 << 30),
         welcomes: bool = True,
         adopts: bool = True,
+        hwm_messages: int = 100_000,
     ) -> None:
         self.member_id = next(_ids).to_bytes(16, "big")
         self.hellos: list[Hello] = []
@@ -65,7 +66,7 @@ class FakeConsumer:
         self._adopts = adopts
         self.num_goodbyes = 0
         self.socket = self._context.socket(
-            backend.ROUTER, hwm_messages=100_000, hwm_bytes=1 << 40
+            backend.ROUTER, hwm_messages=hwm_messages, hwm_bytes=1 << 40
         )
         self.endpoint = self.socket.bind(endpoint)
         self.routing_id = b""

@@ -421,7 +421,7 @@ async def test_what_was_not_sent_is_known_beside_a_goodbye(
 ) -> None:
     monkeypatch.setattr(_producer, "GOODBYE_SECONDS", 0.01)
     async with party(backend, ipc_dir) as there:
-        stopped = there.consumer(adopts=False)
+        stopped = there.consumer(adopts=False, hwm_messages=4)
         await there.listed(stopped)
         await there.put(*[b"%d" % number + bytes(1 << 20) for number in range(64)])
         await there.producer.close(0.1)
