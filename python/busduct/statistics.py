@@ -430,6 +430,8 @@ class QueueProducerStatistics:
         num_consumers: Consumers that messages are sent to.
         num_faults: Times that a consumer broke the protocol, or never answered.
         num_waiting: Calls that wait for room.
+        num_unwanted: Messages that wait because they are over the `max_message_bytes`
+            of every consumer there is.
     """
 
     num_put: int
@@ -443,3 +445,4 @@ class QueueProducerStatistics:
     num_consumers: int
     num_faults: int
     num_waiting: int
+    num_unwanted: int

@@ -51,6 +51,7 @@ class FakeConsumer:
         *,
         context: Any = None,
         prefetch: tuple[int, int] = (100, 1 << 30),
+        max_message_bytes: int = 1 << 30,
         welcomes: bool = True,
         adopts: bool = True,
         hwm_messages: int = 100_000,
@@ -61,7 +62,7 @@ class FakeConsumer:
         self.numbers: dict[bytes, int] = {}
         self._owns = context is None
         self._context = context or backend.Context()
-        self._prefetch = prefetch
+        self._limits = (*prefetch, max_message_bytes)
         self._welcomes = welcomes
         self._adopts = adopts
         self.num_goodbyes = 0
@@ -94,7 +95,7 @@ class FakeConsumer:
             self.hellos.append(message)
             self.numbers[self.routing_id] = 0
             if self._welcomes:
-                self.say(Welcome(VERSION, self.member_id, *self._prefetch))
+                self.say(Welcome(VERSION, self.member_id, *self._limits))
 
     def say(self, message: Any) -> None:
         """Send something that consumers say."""

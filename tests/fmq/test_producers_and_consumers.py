@@ -1,6 +1,7 @@
 """Producers and consumers of one queue, which find each other at its address."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.transport.waiting import eventually
 from busduct.fmq._consumer import Consumer
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._producer import Producer
-from busduct.fmq._wire import Data
+from busduct.fmq._wire import Data, Encoded, Encoding
 
 NAME = "prompts"
 
@@ -192,3 +193,63 @@ async def test_large_messages_flow_within_the_window(
             assert (await consumer.get()).payload == payload
         await putting
         assert await producer.wait_acknowledged(10.0)
+
+
+def _payloads_of(nbytes: int) -> list[Encoded]:
+    """Return payloads of one part, two and more, of so many bytes in all."""
+    half = nbytes // 2
+    parts = (b"x" * half, bytearray(nbytes - half - 10))
+    return [
+        encoded(b"x" * nbytes),
+        Encoded(Encoding.BUFFER, bytearray(nbytes), (), nbytes, False),
+        Encoded(Encoding.OBJECT, b"x" * 10, parts, nbytes, False),
+    ]
+
+
+@pytest.mark.parametrize("limit", [100, 30_000, 200_000])
+async def test_a_consumer_is_sent_no_larger_message_than_it_takes(
+    backend: ModuleType, any_loop: str, ipc_dir: Path, limit: int
+) -> None:
+    async with queue(backend, ipc_dir) as made:
+        producer = await made.producer()
+        small = await made.consumer(max_message_bytes=limit)
+        await eventually(lambda: producer.statistics().num_consumers == 1)
+        for fits, does_not in zip(
+            _payloads_of(limit), _payloads_of(limit + 1), strict=True
+        ):
+            await producer.put(does_not)
+            await producer.put(fits)
+        got = [await small.get() for _ in range(3)]
+        assert [message.msg_id for message in got] == [1, 3, 5]
+        large = await made.consumer()
+        got = [await large.get() for _ in range(3)]
+        assert [message.msg_id for message in got] == [0, 2, 4]
+        assert [message.num_deliveries for message in got] == [1, 1, 1]
+        assert producer.statistics().num_faults == 0
+        assert await producer.wait_acknowledged(20)
+
+
+async def test_messages_that_no_consumer_takes_are_told(
+    backend: ModuleType, ipc_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with queue(backend, ipc_dir) as made:
+        producer = await made.producer(linger=0.0)
+        small = await made.consumer(max_message_bytes=10)
+        with caplog.at_level(logging.WARNING, "busduct.fmq"):
+            for nbytes in (11, 12, 1):
+                await producer.put(encoded(b"x" * nbytes))
+            assert (await small.get()).msg_id == 2
+            # They are looked at again, and told no second time.
+            await made.consumer(max_message_bytes=9)
+            await eventually(lambda: producer.statistics().num_consumers == 2)
+        assert [str(error) for error in producer.recent_errors()] == [
+            f"message {number} of {nbytes} bytes waits: no consumer has a "
+            "max_message_bytes beyond 10"
+            for number, nbytes in enumerate([11, 12])
+        ]
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"queue {NAME}: message 0 of 11 bytes")
+        assert producer.statistics().num_unwanted == 2
+        assert not await producer.flush(0.01)
+        await producer.close()
+        assert [each.nbytes for each in producer.undelivered()] == [11, 12]

@@ -36,7 +36,7 @@ from busduct.fmq._wire import (
 ID = bytes(range(16))
 HELLO = Hello(1, "prompts", ID)
 FROM_CONSUMER = [
-    Welcome(1, ID, 256, 8 << 20),
+    Welcome(1, ID, 256, 8 << 20, 1 << 30),
     Refusal(1, "another queue"),
     Ack(7, ()),
     Ack(7, (9, 12)),
@@ -234,11 +234,13 @@ def test_a_hello_of_other_types_is_refused(said: Any) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        [1, ID, 0, 1],
-        [1, ID, 1, 0],
-        [1, ID, -1, 1],
-        [1, ID + b"x", 1, 1],
-        [1, ID, 1.5, 1],
+        [1, ID, 0, 1, 1],
+        [1, ID, 1, 0, 1],
+        [1, ID, 1, 1, 0],
+        [1, ID, -1, 1, 1],
+        [1, ID + b"x", 1, 1, 1],
+        [1, ID, 1.5, 1, 1],
+        [1, ID, 1, 1],
     ],
     ids=repr,
 )

@@ -157,6 +157,7 @@ class Producing(Side):
             num_consumers=0,
             num_faults=0,
             num_waiting=0,
+            num_unwanted=0,
         )
 
     def recent_errors(self) -> list[Exception]:

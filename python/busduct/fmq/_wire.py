@@ -118,12 +118,16 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True):
-    """A consumer's answer: how much may be sent ahead of acknowledgements."""
+    """A consumer's answer: how much may be sent ahead of acknowledgements.
+
+    And how large, in bytes of the body and the parts, one message may be.
+    """
 
     version: int
     consumer_id: _Id
     prefetch_messages: _Positive
     prefetch_bytes: _Positive
+    max_message_bytes: _Positive
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):

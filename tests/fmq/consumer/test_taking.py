@@ -31,12 +31,13 @@ async def test_messages_come_in_order_with_what_is_known_of_them(
 async def test_a_producer_is_welcomed_while_nobody_takes_anything(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:
-    async with scene(backend, ipc_dir, prefetch_messages=3, prefetch_bytes=4) as here:
+    options = {"prefetch_messages": 3, "prefetch_bytes": 4, "max_message_bytes": 5}
+    async with scene(backend, ipc_dir, **options) as here:
         first = await here.producer()
         await first.put(b"x", b"y")
         second = here.stranger()
         welcome = await second.greet()
-        assert welcome == Welcome(VERSION, welcome.consumer_id, 3, 4)
+        assert welcome == Welcome(VERSION, welcome.consumer_id, 3, 4, 5)
         assert len(welcome.consumer_id) == 16
 
 

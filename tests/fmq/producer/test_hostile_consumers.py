@@ -36,7 +36,7 @@ MISDEEDS: dict[str, Misdeed] = {
     "ack of what was never sent": lambda each: each.say(Ack(1 << 40, ())),
     "other of what was never sent": lambda each: each.say(Ack(0, (1 << 40,))),
     "nack of what was never sent": lambda each: each.say(Nack((1 << 40,))),
-    "second welcome": lambda each: each.say(Welcome(VERSION, each.member_id, 9, 9)),
+    "second welcome": lambda each: each.say(Welcome(VERSION, each.member_id, 9, 9, 9)),
     "refusal": lambda each: each.say(Refusal(VERSION, "enough")),
     "adoption that nobody asked for": lambda each: each.say(Adopted(1)),
     "adoption of two numbers": lambda each: each.say_bytes(b"\x14" + bytes(16)),
@@ -47,7 +47,9 @@ FIRST_MISDEEDS: dict[str, Misdeed] = {
     "garbage": MISDEEDS["garbage"],
     "ack of nothing": lambda each: each.say(Ack(0, ())),
     "nack of nothing": lambda each: each.say(Nack((0,))),
-    "other version": lambda each: each.say(Welcome(VERSION + 1, each.member_id, 9, 9)),
+    "other version": lambda each: each.say(
+        Welcome(VERSION + 1, each.member_id, 9, 9, 9)
+    ),
     "no room ever": lambda each: each.say_bytes(b"\x10\x94\x01\xc4\x10" + bytes(18)),
     "refusal": MISDEEDS["refusal"],
 }

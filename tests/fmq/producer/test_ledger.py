@@ -16,17 +16,19 @@ def encoded(nbytes: int = 1) -> Encoded:
     return Encoded(Encoding.BYTES, b"x" * nbytes, (), nbytes, False)
 
 
-def ledger(**options: Any) -> Ledger:
-    return Ledger(QueueOptions(**options), ProducerState())
+def ledger(on_unwanted: Any = print, **options: Any) -> Ledger:
+    return Ledger(QueueOptions(**options), ProducerState(), on_unwanted)
 
 
 class Sent:
     """A consumer's share, and what was sent for it."""
 
-    def __init__(self, messages: int = 100, nbytes: int = 1 << 30) -> None:
+    def __init__(
+        self, messages: int = 100, nbytes: int = 1 << 30, limit: int = 1 << 30
+    ) -> None:
         self.ids: list[int] = []
         self.num_skipped = 0
-        self.share = Share(messages, nbytes, self._send)
+        self.share = Share(messages, nbytes, limit, self._send)
 
     def _send(self, entries: list[Any], num_skipped: int) -> None:
         self.ids += [entry.msg_id for entry in entries]
@@ -39,7 +41,7 @@ def deliver(book: Ledger) -> None:
 
 
 def waiting(book: Ledger) -> list[int]:
-    return [entry.msg_id for entry in book._pending]
+    return [entry.msg_id for entry in book._backlog]
 
 
 def put(book: Ledger, count: int, nbytes: int = 1) -> list[int | None]:
@@ -299,7 +301,7 @@ def test_a_ledger_goes_on_for_another() -> None:
     first.add(consumer.share)
     put(first, 3)
     first.remove(consumer.share)
-    second = Ledger(QueueOptions(), first.state(b"p" * 16, []))
+    second = Ledger(QueueOptions(), first.state(b"p" * 16, []), print)
     assert put(second, 1) == [3]
     heir = Sent()
     second.add(heir.share)
@@ -307,3 +309,78 @@ def test_a_ledger_goes_on_for_another() -> None:
     assert heir.ids == [0, 1, 2, 3]
     assert heir.share.entries[0].num_deliveries == 2
     assert second.num_put == 4
+
+
+def test_a_message_goes_to_a_consumer_that_takes_one_so_large() -> None:
+    book, small, large = ledger(), Sent(limit=5), Sent(limit=10)
+    book.add(small.share)
+    book.add(large.share)
+    for nbytes in (6, 10, 6):
+        assert book.put_through(encoded(nbytes), 0.0) is None
+        put(book, 1, nbytes)
+    assert (large.ids, small.ids) == ([0, 1, 2], [])
+    assert book.put_through(encoded(5), 0.0) is not None
+    assert small.share.num_given == 1
+
+
+def test_small_messages_pass_a_large_one_that_waits_for_its_consumer() -> None:
+    book, small, large = ledger(), Sent(limit=5), Sent(messages=1, limit=10)
+    book.add(small.share)
+    book.add(large.share)
+    for nbytes in (6, 7, 5, 8, 1):
+        put(book, 1, nbytes)
+    assert (large.ids, small.ids) == ([0], [2, 4])
+    assert waiting(book) == [1, 3]
+    assert book.num_unwanted == 0
+    assert not book.is_stuck
+    for number in range(1, 3):
+        put(book, 1)
+        book.acknowledge(large.share, Ack(number, ()))
+        deliver(book)
+    # Its oldest come first, and what came later goes to whoever has room.
+    assert (large.ids, small.ids) == ([0, 1, 3], [2, 4, 5, 6])
+
+
+def test_a_message_that_no_consumer_takes_waits_for_one_and_is_told() -> None:
+    told: list[Any] = []
+    book = ledger(lambda *it: told.append(it))
+    small, other, large = Sent(limit=5), Sent(limit=4), Sent(limit=10)
+    book.add(small.share)
+    book.add(other.share)
+    put(book, 1, 6)
+    put(book, 2, 3)
+    assert [(entry.msg_id, limit) for entry, limit in told] == [(0, 5)]
+    assert (book.num_pending, book.num_unwanted) == (1, 1)
+    assert sorted(small.ids + other.ids) == [1, 2]
+    assert [entry.msg_id for entry in book.state(b"p" * 16, []).messages] == [0]
+    book.add(large.share)
+    deliver(book)
+    assert large.ids == [0]
+    assert book.num_unwanted == 0
+    book.remove(large.share)
+    deliver(book)
+    assert waiting(book) == [0]
+    assert book.num_unwanted == 1
+    book.remove(small.share)
+    book.remove(other.share)
+    assert book.num_unwanted == 0
+
+
+def test_what_was_passed_over_is_given_out_when_windows_are_ignored() -> None:
+    book, small, large = ledger(), Sent(limit=5), Sent(messages=1, limit=10)
+    book.add(small.share)
+    book.add(large.share)
+    put(book, 3, 6)
+    assert (large.ids, waiting(book)) == ([0], [1, 2])
+    book.ignore_windows()
+    deliver(book)
+    assert large.ids == [0, 1, 2]
+
+
+def test_what_was_passed_over_is_the_first_to_be_dropped() -> None:
+    book, small = ledger(on_full="drop_old", hwm_messages=3), Sent(limit=5, messages=1)
+    book.add(small.share)
+    put(book, 1, 6)
+    put(book, 3, 1)
+    assert (small.ids, waiting(book)) == ([1], [2, 3])
+    assert book.num_dropped == 1

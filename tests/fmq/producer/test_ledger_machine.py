@@ -30,6 +30,7 @@ class Consumer:
     """What a consumer got, by number, and which of it is settled."""
 
     window: tuple[int, int]
+    limit: int
     got: list[int] = field(default_factory=list)
     settled: set[int] = field(default_factory=set)
     is_suspended: bool = False
@@ -51,7 +52,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.options = QueueOptions(
             on_full=policy, hwm_messages=hwm_messages, hwm_bytes=hwm_bytes
         )
-        self.ledger = Ledger(self.options, ProducerState())
+        self.ledger = Ledger(self.options, ProducerState(), self.note_unwanted)
+        self.unwanted: set[int] = set()
         self.sizes: list[int] = []
         self.waiting: list[int] = []
         self.done: set[int] = set()
@@ -89,35 +91,59 @@ class LedgerMachine(RuleBasedStateMachine):
             )
         self.waiting.append(msg_id)
 
-    @rule(messages=st.integers(1, 6), nbytes=st.integers(1, 40))
-    def join(self, messages: int, nbytes: int) -> None:
-        consumer = Consumer((messages, nbytes))
+    def note_unwanted(self, entry: Any, limit: int) -> None:
+        assert entry.msg_id in self.waiting
+        assert limit == max(each.limit for each in self.consumers)
+        assert self.sizes[entry.msg_id] > limit
+        self.unwanted.add(entry.msg_id)
+
+    @rule(
+        messages=st.integers(1, 6),
+        nbytes=st.integers(1, 40),
+        limit=st.sampled_from([1, 10, 20, 30]),
+    )
+    def join(self, messages: int, nbytes: int, limit: int) -> None:
+        consumer = Consumer((messages, nbytes), limit)
 
         def send(entries: list[Any], num_skipped: int) -> None:
             assert num_skipped == len(self.dropped)
             assert entries
             for entry in entries:
-                # Whoever goes first is the oldest that waits.
                 assert entry.msg_id in self.waiting
+                assert self.sizes[entry.msg_id] <= limit
                 self.waiting.remove(entry.msg_id)
                 before = self.num_deliveries.get(entry.msg_id, 0)
                 self.num_deliveries[entry.msg_id] = before + 1
                 assert entry.num_deliveries == before + 1
                 consumer.got.append(entry.msg_id)
 
-        consumer.share = Share(messages, nbytes, send)
+        consumer.share = Share(messages, nbytes, limit, send)
         self.consumers.append(consumer)
         self.ledger.add(consumer.share)
 
     @rule()
     def assign(self) -> None:
-        oldest = list(self.waiting)
+        num_got = [len(each.got) for each in self.consumers]
+        self.unwanted.clear()
         for share in self.ledger.assign():
             share.flush(self.ledger.num_dropped)
-        # Those that are left are the newest.
-        assert self.waiting == oldest[len(oldest) - len(self.waiting) :]
-        if self.waiting and self.options.on_full != "drop_old":
-            assert not any(self.has_room(each) for each in self.consumers)
+        for consumer, count in zip(self.consumers, num_got, strict=True):
+            given = consumer.got[count:]
+            left = [n for n in self.waiting if self.sizes[n] <= consumer.limit]
+            # It was given the oldest that it takes, in their order.
+            assert given == sorted(given)
+            assert not given or not left or given[-1] < left[0]
+            if self.options.on_full != "drop_old":
+                assert not left or not self.has_room(consumer)
+        if any(self.has_room(each) for each in self.consumers):
+            self.all_unwanted_are_known()
+
+    def all_unwanted_are_known(self) -> None:
+        limit = max(each.limit for each in self.consumers)
+        unwanted = {each for each in self.waiting if self.sizes[each] > limit}
+        assert self.unwanted <= unwanted
+        if self.options.on_full != "drop_old":
+            assert self.ledger.num_unwanted == len(unwanted)
 
     @rule(sizes=st.lists(st.integers(0, 30), max_size=6))
     def put_and_assign_one_by_one(self, sizes: list[int]) -> None:
@@ -190,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(over) == len(self.done) + len(self.adopted) + len(self.dropped)
         places = sorted([*self.waiting, *out, *over])
         assert places == list(range(len(self.sizes)))
-        assert [each.msg_id for each in self.ledger._pending] == self.waiting
+        assert [each.msg_id for each in self.ledger._backlog] == self.waiting
         for consumer in self.consumers:
             entries = consumer.share.entries
             assert {n: e.msg_id for n, e in entries.items()} == consumer.has()

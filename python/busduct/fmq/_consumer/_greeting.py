@@ -22,7 +22,11 @@ class Greeter:
     def __init__(self, name: str, consumer_id: bytes, options: QueueOptions) -> None:
         self._name = name
         welcome = Welcome(
-            VERSION, consumer_id, options.prefetch_messages, options.prefetch_bytes
+            VERSION,
+            consumer_id,
+            options.prefetch_messages,
+            options.prefetch_bytes,
+            options.max_message_bytes,
         )
         self._welcome = encode_control(welcome)
 

@@ -1,10 +1,10 @@
 """What a producer holds: which message waits, and which consumer has which. No I/O."""
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._backlog import Backlog
 from busduct.fmq._producer._marks import Marks
 from busduct.fmq._producer._rotation import Rotation
 from busduct.fmq._producer._share import Entry, Share
@@ -19,11 +19,14 @@ Delivery: TypeAlias = tuple[Share, Entry]
 class Ledger:
     """The messages of one producer that no consumer has acknowledged.
 
-    Those that wait are in the order of their ids, and given to consumers in that order.
+    Those that wait are in the order of their ids. A consumer with room is given the
+    oldest that it takes.
 
     Args:
         options: The marks, and what happens beyond them.
         state: Of a producer that this one goes on for.
+        on_unwanted: Called, perhaps repeatedly, with a message that waits though
+            consumers have room, and the bytes that any of all consumers takes.
 
     Attributes:
         marks: As the options say.
@@ -35,7 +38,12 @@ class Ledger:
         num_redelivered: Times that a message was given to a consumer again.
     """
 
-    def __init__(self, options: QueueOptions, state: ProducerState) -> None:
+    def __init__(
+        self,
+        options: QueueOptions,
+        state: ProducerState,
+        on_unwanted: Callable[[Entry, int], None],
+    ) -> None:
         self.next_msg_id = state.next_msg_id
         self.num_put = state.num_put
         self.num_acknowledged = state.num_acknowledged
@@ -50,8 +58,10 @@ class Ledger:
         self._hwm_bytes = options.hwm_bytes
         self._max_message_bytes = options.max_message_bytes
         self._drops_old = options.on_full == "drop_old"
-        self._pending: deque[Entry] = deque()
-        self._rotation = Rotation()
+        self._on_unwanted = on_unwanted
+        self._backlog = Backlog()
+        self._pending = self._backlog.queue
+        self._rotation = Rotation(options.max_message_bytes)
         self._num_held = 0
         self._held_nbytes = 0
         for entry in state.messages:
@@ -60,7 +70,7 @@ class Ledger:
     @property
     def num_pending(self) -> int:
         """Messages that no consumer has."""
-        return len(self._pending)
+        return len(self._backlog)
 
     @property
     def pending_nbytes(self) -> int:
@@ -70,7 +80,12 @@ class Ledger:
     @property
     def num_unacknowledged(self) -> int:
         """Messages that a consumer was given and has not acknowledged."""
-        return self._num_held - len(self._pending)
+        return self._num_held - len(self._backlog)
+
+    @property
+    def num_unwanted(self) -> int:
+        """Messages that wait because no consumer there is takes any so large."""
+        return self._backlog.num_over(self._rotation.most_bytes)
 
     @property
     def is_empty(self) -> bool:
@@ -84,7 +99,7 @@ class Ledger:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether messages wait though there are consumers."""
+        """Whether messages wait that consumers may take."""
         return bool(self._pending and self._rotation.shares)
 
     def room(self) -> tuple[int, int]:
@@ -146,7 +161,7 @@ class Ledger:
             or self._drops_old
             or num_held >= self._hwm_messages
             or (num_held and self._held_nbytes + nbytes > self._hwm_bytes)
-            or nbytes > self._max_message_bytes
+            or nbytes > self._rotation.least_bytes
         ):
             return None
         msg_id = self.next_msg_id
@@ -163,6 +178,7 @@ class Ledger:
     def add(self, share: Share) -> None:
         """Begin to give messages to a consumer."""
         self._rotation.add(share)
+        self._backlog.look_again()
 
     def suspend(self, share: Share) -> None:
         """Give it nothing more before `remove`."""
@@ -171,11 +187,12 @@ class Ledger:
     def remove(self, share: Share) -> None:
         """Take back all that a consumer has not acknowledged."""
         self._rotation.remove(share)
-        self._take_back(share.clear())
+        self._backlog.take_back(share.clear())
 
     def ignore_windows(self) -> None:
         """Give out all that waits, however little consumers take ahead."""
         self._rotation.ignore_windows()
+        self._backlog.look_again()
 
     def assign(self) -> Sequence[Share]:
         """Give messages that wait to consumers with room, the least busy one first.
@@ -183,15 +200,24 @@ class Ledger:
         Returns:
             The shares that have something to be sent in their `outbox`.
         """
-        pending, candidates = self._pending, self._rotation.candidates
+        pending, rotation = self._pending, self._rotation
+        candidates, least_bytes = rotation.candidates, rotation.least_bytes
         filled: list[Share] = []
         while pending and candidates:
-            if self._drops_old and self._is_kept(pending[0]):
+            entry = pending[0]
+            if entry.encoded.nbytes > least_bytes:
+                chosen = rotation.choose_for(entry.encoded.nbytes)
+                if chosen is None:
+                    self._pass_over()
+                    continue
+                share = chosen
+            else:
+                share = candidates[0] if len(candidates) == 1 else rotation.choose()
+            if self._drops_old and self._is_kept(entry):
                 break
-            share = candidates[0] if len(candidates) == 1 else self._rotation.choose()
+            pending.popleft()
             if not share.outbox:
                 filled.append(share)
-            entry = pending.popleft()
             if entry.num_deliveries:
                 self.num_redelivered += 1
             entry.num_deliveries += 1
@@ -206,7 +232,7 @@ class Ledger:
         self.num_acknowledged += num_done
         self._num_held -= num_done
         self._held_nbytes -= nbytes
-        self._rotation.note_room(share)
+        self._note_room(share)
 
     def give_back(self, share: Share, nack: Nack) -> None:
         """Let what a consumer does not want wait again, for it or another one.
@@ -214,8 +240,8 @@ class Ledger:
         Raises:
             RemoteProtocolError: So many were never sent.
         """
-        self._take_back(share.give_back(nack))
-        self._rotation.note_room(share)
+        self._backlog.take_back(share.give_back(nack))
+        self._note_room(share)
 
     def give_up(self, share: Share, adopted: Adopted) -> None:
         """Let go of what is the consumer's from now on; raises as `give_back`."""
@@ -237,7 +263,7 @@ class Ledger:
         return ProducerState(
             producer_id=producer_id,
             next_msg_id=self.next_msg_id,
-            messages=sorted([*self._pending, *unsent], key=_msg_id),
+            messages=sorted([*self._backlog, *unsent], key=_msg_id),
             num_put=self.num_put,
             num_acknowledged=self.num_acknowledged,
             num_adopted=self.num_adopted,
@@ -264,8 +290,8 @@ class Ledger:
         if not self._drops_old:
             self.num_dropped += 1
             return msg_id
-        while self._pending and not self._fits(1, encoded.nbytes):
-            self._drop(self._pending.popleft())
+        while self._backlog and not self._fits(1, encoded.nbytes):
+            self._drop(self._backlog.pop_oldest())
         # NB: where consumers have all the rest, the newest is taken beyond the mark;
         # `_is_kept` keeps it here until one of them is done.
         self._hold(Entry(msg_id, encoded, timestamp))
@@ -295,16 +321,16 @@ class Ledger:
         self._num_held -= 1
         self._held_nbytes -= entry.encoded.nbytes
 
-    def _take_back(self, returned: Iterable[Entry]) -> None:
-        """Put entries at their places among those that wait."""
-        ordered = sorted(returned, key=_msg_id)
-        if not ordered:
-            return
-        last = ordered[-1].msg_id
-        while self._pending and self._pending[0].msg_id < last:
-            ordered.append(self._pending.popleft())
-        ordered.sort(key=_msg_id)
-        self._pending.extendleft(reversed(ordered))
+    def _note_room(self, share: Share) -> None:
+        has_room = self._rotation.note_room(share)
+        if has_room and share.max_message_bytes >= self._backlog.least_passed_over:
+            self._backlog.look_again()
+
+    def _pass_over(self) -> None:
+        """Let others go before the first, which no consumer with room takes."""
+        entry, limit = self._backlog.pass_over(), self._rotation.most_bytes
+        if entry.encoded.nbytes > limit:
+            self._on_unwanted(entry, limit)
 
 
 def _msg_id(entry: Entry) -> int:

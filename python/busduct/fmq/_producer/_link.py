@@ -219,7 +219,10 @@ class Link:
         # The monitor may tell so later.
         self.is_connected = True
         self.share = Share(
-            message.prefetch_messages, message.prefetch_bytes, self._send
+            message.prefetch_messages,
+            message.prefetch_bytes,
+            message.max_message_bytes,
+            self._send,
         )
         self._ledger.add(self.share)
 

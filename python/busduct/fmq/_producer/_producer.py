@@ -19,6 +19,7 @@ from busduct.fmq._producer._link import Link
 from busduct.fmq._producer._owner import Owner
 from busduct.fmq._producer._peers import Peers
 from busduct.fmq._producer._state import ProducerState
+from busduct.fmq._producer._unwanted import Unwanted
 from busduct.fmq._wire import VERSION, Encoded, Hello, encode_control
 from busduct.statistics import QueueProducerStatistics
 
@@ -68,7 +69,8 @@ class Producer:
         self._linger = options.linger
         self._producer_id = state.producer_id
         self._owner = Owner()
-        self._ledger = Ledger(options, state)
+        self._unwanted = Unwanted(name)
+        self._ledger = Ledger(options, state, self._unwanted.note)
         self._entrance = Entrance(self._ledger, self._owner, self._read)
         self._closing: EnduringTask | None = None
         self._deadline: float | None = None
@@ -266,14 +268,16 @@ class Producer:
             num_consumers=ledger.num_shares,
             num_faults=self._peers.num_faults,
             num_waiting=self._entrance.turns.num_waiting,
+            num_unwanted=ledger.num_unwanted,
         )
 
     def recent_errors(self) -> list[BusductError]:
-        """Return why there are no consumers, and what those there are did wrong.
+        """Return why there are no consumers, what those there are did wrong or refuse.
 
         The last 16 of each, oldest first.
         """
-        return [*self._watcher.recent_errors(), *self._peers.errors]
+        told = self._watcher.recent_errors()
+        return [*told, *self._peers.errors, *self._unwanted.errors]
 
     def _read(self) -> None:
         self._peers.drain()

@@ -8,14 +8,22 @@ __all__ = ["Rotation"]
 class Rotation:
     """The consumers of a producer.
 
+    Args:
+        max_message_bytes: Of the producer's messages.
+
     Attributes:
         shares: Of all of them.
         candidates: Of those with room.
+        least_bytes: Of a message that all of them take.
+        most_bytes: Of a message that one of them takes; 0 where there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_message_bytes: int) -> None:
         self.shares: list[Share] = []
         self.candidates: list[Share] = []
+        self.least_bytes = max_message_bytes
+        self.most_bytes = 0
+        self._max_message_bytes = max_message_bytes
         self._has_windows = True
         self._num_turns = 0
 
@@ -29,6 +37,7 @@ class Rotation:
         if not self._has_windows:
             share.ignore_window()
         self.shares.append(share)
+        self._note_limits()
         self.note_room(share)
 
     def suspend(self, share: Share) -> None:
@@ -41,11 +50,14 @@ class Rotation:
         """Forget it."""
         self.suspend(share)
         self.shares.remove(share)
+        self._note_limits()
 
-    def note_room(self, share: Share) -> None:
-        """Be told that it may have room again."""
-        if share.has_room and share not in self.candidates:
+    def note_room(self, share: Share) -> bool:
+        """Be told that it may have room again; whether it has."""
+        has_room = share.has_room
+        if has_room and share not in self.candidates:
             self.candidates.append(share)
+        return has_room
 
     def ignore_windows(self) -> None:
         """Have room in all that are not suspended, from here on."""
@@ -70,3 +82,18 @@ class Rotation:
         self._num_turns += 1
         best.turn = self._num_turns
         return best
+
+    def choose_for(self, nbytes: int) -> Share | None:
+        """Return as `choose` one that takes so large a message; None if none does."""
+        takers = [each for each in self.candidates if each.max_message_bytes >= nbytes]
+        if not takers:
+            return None
+        best = min(takers, key=lambda share: (len(share.entries), share.turn))
+        self._num_turns += 1
+        best.turn = self._num_turns
+        return best
+
+    def _note_limits(self) -> None:
+        limits = [share.max_message_bytes for share in self.shares]
+        self.least_bytes = min((self._max_message_bytes, *limits))
+        self.most_bytes = max(limits, default=0)

@@ -19,12 +19,14 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         encoded: The payload.
         timestamp: Seconds since the epoch at which it was put.
         num_deliveries: How often it was given to a consumer.
+        is_unwanted: Whether it was found too large for every consumer.
     """
 
     msg_id: int
     encoded: Encoded
     timestamp: float
     num_deliveries: int = 0
+    is_unwanted: bool = False
 
 
 class Share:
@@ -33,11 +35,13 @@ class Share:
     Args:
         window_messages: Messages that it takes ahead of its acknowledgements.
         window_bytes: Bytes at which it takes no further one.
+        max_message_bytes: Bytes of a message that it takes at most.
         send: Sends messages that it was given, all and in order, over the connection;
             the second argument is as of `flush`.
 
     Attributes:
         entries: Messages not acknowledged, by number.
+        max_message_bytes: As given.
         nbytes: Of those.
         num_given: Messages that it was ever given, so the number of the next one.
         outbox: Given and not yet sent.
@@ -50,6 +54,7 @@ class Share:
         "_window_bytes",
         "_window_messages",
         "entries",
+        "max_message_bytes",
         "nbytes",
         "num_given",
         "outbox",
@@ -61,10 +66,12 @@ class Share:
         self,
         window_messages: int,
         window_bytes: int,
+        max_message_bytes: int,
         send: Callable[[Sequence[Entry], int], None],
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.nbytes = 0
+        self.max_message_bytes = max_message_bytes
         self.num_given = 0
         self.outbox: list[Entry] = []
         self.turn = 0
