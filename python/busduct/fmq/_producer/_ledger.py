@@ -248,6 +248,7 @@ class Ledger:
         for entry in share.give_up(adopted):
             self.num_adopted += 1
             self._forget(entry)
+        self._note_room(share)
 
     def discard(self, share: Share, number: int) -> None:
         """Drop a message that cannot be sent to anybody."""
