@@ -136,7 +136,8 @@ async def test_connection_that_stalled_past_the_timeout_is_made_again(
         assert await ours.recv() == b"before"
         # The loop stands still, so nothing answers.
         events.wait_for(zmq.EVENT_DISCONNECTED)
-        await eventually(lambda: ours.statistics().num_connected == 2)
+        # Where the machine stalls, too, it is made more than once again.
+        await eventually(lambda: ours.statistics().num_connected >= 2)
         theirs.send(b"after")
         assert await ours.recv() == b"after"
 
@@ -146,8 +147,12 @@ async def test_libzmq_answers_our_heartbeats(
     backend: ModuleType, foreign: Foreign, our_kind: str, their_kind: str
 ) -> None:
     async with backend.Context() as ctx:
+        # What is counted is answers; how soon they come is up to the machine.
         ours = ctx.socket(
-            getattr(backend, our_kind), heartbeat_interval=0.02, heartbeat_ttl=10.0
+            getattr(backend, our_kind),
+            heartbeat_interval=0.02,
+            heartbeat_timeout=10.0,
+            heartbeat_ttl=10.0,
         )
         theirs = foreign.socket(getattr(zmq, their_kind))
         events = foreign.watch(theirs)
@@ -215,7 +220,7 @@ async def test_stopped_libzmq_is_given_up_and_comes_back(
                 (error,) = ours.recent_errors()
                 assert isinstance(error, PeerLostError)
                 peer.send_signal(signal.SIGCONT)
-                await eventually(lambda: ours.statistics().num_connected == 2)
+                await eventually(lambda: ours.statistics().num_connected >= 2)
             finally:
                 # A peer that is still stopped must run on to end.
                 peer.send_signal(signal.SIGCONT)

@@ -150,12 +150,12 @@ async def test_part_of_a_message_is_a_sign_of_life(
     backend: ModuleType, address: str
 ) -> None:
     async with backend.Context() as ctx:
-        rx = ctx.socket(backend.PULL, heartbeat_interval=0.02, heartbeat_timeout=0.5)
+        rx = ctx.socket(backend.PULL, heartbeat_interval=0.02, heartbeat_timeout=1.0)
         async with joined(rx, address) as peer:
             begun = time.monotonic()
             await peer.send(b"\0\xff")
             for _ in range(255):
-                if time.monotonic() - begun < 1.0:
+                if time.monotonic() - begun < 2.0:
                     await next_ping(peer)
                 await peer.send(b"x")
             assert await rx.recv() == b"x" * 255
@@ -317,7 +317,8 @@ async def test_peer_that_reads_slowly_is_not_given_up(
         tx = ctx.socket(
             backend.PUSH,
             heartbeat_interval=0.01,
-            heartbeat_timeout=0.25,
+            # NB: what holds up this process holds up the peer as well.
+            heartbeat_timeout=1.0,
             send_buffer_bytes=16384,
             linger=0,
         )
@@ -328,13 +329,13 @@ async def test_peer_that_reads_slowly_is_not_given_up(
             await loop.sock_sendall(peer, GREETING + ready(b"PULL"))
             await eventually(lambda: tx.statistics().num_peers == 1)
             begun = due = loop.time()
-            # It takes far longer than the timeout, and the peer says nothing.
+            # It takes longer than the timeout, and the peer says nothing.
             await tx.send(bytes(400_000))
             while tx.statistics().num_messages_sent == 0:
                 due += 0.01
                 await eventually(lambda at=due: loop.time() >= at)
-                assert await loop.sock_recv(peer, 4000)
-            assert loop.time() - begun > 0.5
+                assert await loop.sock_recv(peer, 2000)
+            assert loop.time() - begun > 1.5
             assert tx.statistics().num_disconnected == 0
 
 

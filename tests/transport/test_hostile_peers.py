@@ -187,10 +187,13 @@ async def test_silent_peer_is_cut_off_at_the_deadline(
     rx = await with_an_honest_peer(
         backend, address, lambda e: say(e, said), handshake_timeout=0.05
     )
-    (error,) = rx.recent_errors()
-    assert isinstance(error, HandshakeError)
-    assert error.peer == rx.last_endpoint
-    assert rx.statistics().num_handshakes_failed == 1
+    # NB: where the machine is busy, the honest peer may have been too late as well, and
+    # have come again.
+    errors = rx.recent_errors()
+    assert errors
+    assert {type(error) for error in errors} == {HandshakeError}
+    assert {error.peer for error in errors} == {rx.last_endpoint}
+    assert rx.statistics().num_handshakes_failed == len(errors)
     assert rx.statistics().num_protocol_errors == 0
 
 
