@@ -1,5 +1,7 @@
 """``busduct bench``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,6 +38,20 @@ _CARRIERS: dict[str, tuple["Carrier", ...]] = {
 }
 
 
+# What settings are called here, where that may be refused.
+_OPTIONS = {
+    "num_producers": "--producers",
+    "num_consumers": "--consumers",
+    "num_messages": "--messages",
+    "payload_nbytes": "--payload-size",
+    "shm_threshold": "--threshold",
+    "rate": "--rate",
+    "num_rounds": "--rounds",
+    "num_warmup": "--warmup",
+    "timeout": "--timeout",
+}
+
+
 @bench_app.callback()
 def bench() -> None:
     """Measure this machine with what busduct is made of."""
@@ -50,7 +66,7 @@ def fmq(
         int, typer.Option(help="Of each producer, in each round.")
     ] = 1000,
     payload_size: Annotated[
-        str, typer.Option(help="Bytes of a message: N, NKiB or NMiB.")
+        str, typer.Option(help="Bytes of a message: N, NKiB, NMiB or NGiB.")
     ] = "1MiB",
     payload: Annotated[
         Literal["bytes", "dict", "array"],
@@ -91,17 +107,17 @@ def fmq(
     queue which they make. Paced, it is that of one message. Ctrl-C ends it early, with
     a report of what was measured.
     """
-    with errors_as_messages():
+    with errors_as_messages(), _settings_as_options():
         from busduct.fmq.bench import BenchConfig
 
         config = BenchConfig(
             num_producers=producers,
             num_consumers=consumers,
             num_messages=messages,
-            payload_nbytes=_parse_size("payload-size", payload_size),
+            payload_nbytes=_parse_size("--payload-size", payload_size),
             payload=payload,
             views=views,
-            shm_threshold=_parse_size("threshold", threshold),
+            shm_threshold=_parse_size("--threshold", threshold),
             modes=_MODES[mode],
             rate=rate,
             carriers=_CARRIERS[shm],
@@ -137,6 +153,20 @@ async def _bench(config: "BenchConfig", json: str | None, plot: Path | None) -> 
     return 0 if report.cases else EXIT_FAILURE
 
 
+@contextmanager
+def _settings_as_options() -> Iterator[None]:
+    """Have errors of settings name the options that they were given by."""
+    from busduct.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        name, _, rest = str(error).partition(" ")
+        if name not in _OPTIONS:
+            raise
+        raise ConfigError(f"{_OPTIONS[name]} {rest}") from error
+
+
 def _parse_size(name: str, text: str) -> int:
     """Return a number of bytes.
 
@@ -152,6 +182,6 @@ def _parse_size(name: str, text: str) -> int:
             number, factor = number[: -len(unit)].strip(), nbytes
             break
     if not (number.isascii() and number.isdecimal() and len(number) <= 15):
-        msg = f"{name} is {text!r}; it must be a number of bytes: N, NKiB or NMiB"
+        msg = f"{name} is {text!r}; it must be a number of bytes: N, NKiB, NMiB or NGiB"
         raise ConfigError(msg)
     return int(number) * factor
