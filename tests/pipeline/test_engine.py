@@ -38,17 +38,20 @@ async def test_text_streams_piece_by_piece(
     make_config: MakeConfig, any_loop: str
 ) -> None:
     async with Engine(make_config("SlowRunner")) as engine:
-        outputs = await collect(engine.generate("abc", GREEDY, rid="mine"))
+        # NB: pieces that come while this process is held up are one. It would have to
+        # be for nearly two seconds.
+        outputs = await collect(engine.generate("abc", greedy(100), rid="mine"))
     assert len(outputs) > 3
-    assert "".join(output.text for output in outputs) == "defghijklm"
+    expected = alphabet("c", 100)
+    assert "".join(output.text for output in outputs) == expected
     token_ids = [token for output in outputs for token in output.token_ids]
-    assert bytes(token_ids) == b"defghijklm"
+    assert bytes(token_ids) == expected.encode()
     assert [output.finish_reason for output in outputs[:-1]] == [None] * (
         len(outputs) - 1
     )
     last = outputs[-1]
     assert (last.finish_reason, last.rid) == ("length", "mine")
-    assert (last.prompt_tokens, last.completion_tokens) == (3, 10)
+    assert (last.prompt_tokens, last.completion_tokens) == (3, 100)
 
 
 async def test_complete_returns_the_whole_text(make_config: MakeConfig) -> None:
