@@ -19,6 +19,7 @@ from busduct.fmq._wire import (
     Goodbye,
     Hello,
     Nack,
+    Run,
     Welcome,
     encode_control,
     parse_from_producer,
@@ -38,10 +39,12 @@ class FakeConsumer:
 
     Attributes:
         member_id: Its own.
+        context: Of its socket.
         hellos: What producers said first.
         got: Messages, over all connections.
         numbers: How many came over each connection, by routing id.
         num_goodbyes: Times that producers asked it to own what it has.
+        num_runs: Times that several messages came together.
     """
 
     def __init__(
@@ -61,12 +64,13 @@ class FakeConsumer:
         self.got: list[Data] = []
         self.numbers: dict[bytes, int] = {}
         self._owns = context is None
-        self._context = context or backend.Context()
+        self.context = context or backend.Context()
         self._limits = (*prefetch, max_message_bytes)
         self._welcomes = welcomes
         self._adopts = adopts
         self.num_goodbyes = 0
-        self.socket = self._context.socket(
+        self.num_runs = 0
+        self.socket = self.context.socket(
             backend.ROUTER, hwm_messages=hwm_messages, hwm_bytes=1 << 40
         )
         self.endpoint = self.socket.bind(endpoint)
@@ -83,9 +87,15 @@ class FakeConsumer:
         while (parts := self.socket.recv_multipart_nowait()) is not None:
             self.routing_id = parts[0]
             message = parse_from_producer(parts[1:])
-            if isinstance(message, Data):
-                self.got.append(message)
-                self.numbers[self.routing_id] += 1
+            if isinstance(message, Data | Run):
+                came = (
+                    [message]
+                    if isinstance(message, Data)
+                    else [data for data, _ in message.messages]
+                )
+                self.got += came
+                self.num_runs += len(came) > 1
+                self.numbers[self.routing_id] += len(came)
                 continue
             if isinstance(message, Goodbye):
                 self.num_goodbyes += 1
@@ -131,7 +141,7 @@ class FakeConsumer:
         """Go away."""
         self.socket.close(linger=0)
         if self._owns:
-            self._context.close()
+            self.context.close()
 
 
 class FakeWatcher:

@@ -19,6 +19,7 @@ from busduct.fmq._wire import (
     Welcome,
     data_parts,
     encode_control,
+    pack_run,
     parse_from_consumer,
 )
 
@@ -46,6 +47,13 @@ def parts_of(
         num_deliveries=num_deliveries,
         num_skipped=num_skipped,
     )
+
+
+def run_of(*bodies: bytes, first_id: int = 0, num_skipped: int = 0) -> bytes:
+    """Return messages as one part."""
+    ids = range(first_id, first_id + len(bodies))
+    times = [time.time()] * len(bodies)
+    return pack_run(Encoding.BYTES, bodies, ids, times, num_skipped)
 
 
 class RawProducer:
@@ -101,6 +109,10 @@ class RawProducer:
     async def put(self, *bodies: Any, first_id: int = 0, **header: Any) -> None:
         for msg_id, body in enumerate(bodies, first_id):
             await self.say(parts_of(body, msg_id, **header))
+
+    async def put_run(self, *bodies: bytes, first_id: int = 0) -> None:
+        """Put small messages together."""
+        await self.say([run_of(*bodies, first_id=first_id)])
 
     async def told(self, upto: int, *others: int) -> None:
         """Wait until that is acknowledged, and no more."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from tests.fmq.payloads import comparable, encoded, lend, received, through
 from tests.tensors.arrays import array_of, bits_of
@@ -152,7 +153,7 @@ def test_views_within_msgpack_do_not_hold_what_was_received() -> None:
     memoryview(lease)[:] = sent.body
     lease = lease.freeze()
     for kind in (Viewing, Any):
-        got = PayloadDecoder(kind)(received(sent)._replace(body=lease))
+        got = PayloadDecoder(kind)(replace(received(sent), body=lease))
         image = got["image"] if isinstance(got, dict) else got.image
         assert image == b"small"
         assert type(image) is bytes or type(image.obj) is bytes

@@ -280,7 +280,7 @@ def test_anything_else_is_refused_and_no_more(parts: list[bytes]) -> None:
             parse(parts)
         except RemoteProtocolError:
             continue
-        assert parts[0][0] in (1, 2, 16, 17, 18, 19)
+        assert parts[0][0] in (1, 2, 3, 4, 16, 17, 18, 19, 20)
 
 
 @given(header=st.binary(min_size=HEADER_BYTES - 1, max_size=HEADER_BYTES - 1))

@@ -11,7 +11,7 @@ from busduct.fmq._hub import Hub
 from busduct.fmq._hubs import Hubs
 from busduct.fmq._inlet import Inlet
 from busduct.fmq._options import QueueOptions
-from busduct.fmq._payload import encode
+from busduct.fmq._payload import encode, encode_bytes
 from busduct.fmq._producer import Producer, ProducerState
 from busduct.fmq._side import Side, in_loop_of
 from busduct.fmq._wire import Encoded
@@ -56,6 +56,8 @@ class Producing(Side):
 
     def encode(self, data: Any, threshold: int) -> Encoded:
         """Return a payload that can be sent; in the loop."""
+        if type(data) is bytes:
+            return encode_bytes(data, threshold, self.options.max_message_bytes)
         assert self.producer is not None
         return encode(
             data,

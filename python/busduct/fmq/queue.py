@@ -2,6 +2,7 @@
 
 import asyncio
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -100,8 +101,8 @@ class Queue(SyncCalls):
             PayloadError: There is something in it that cannot be sent.
             PermissionError: The queue's role is consumer.
         """
-        side = self._require_producing()
-        if side.loop is asyncio.get_running_loop() or side.open_here():
+        side = self._producing or self._require_producing()
+        if side.loop is get_running_loop() or side.open_here():
             # NB: the shortest way, as it is that of a message there is room for.
             encoded = side.encode(data, shm_threshold)
             msg_id = side.put_at_once(encoded)
@@ -136,8 +137,8 @@ class Queue(SyncCalls):
             PermissionError: The queue's role is producer.
             WaitTimeoutError: None came, and `raise_on_timeout` is true.
         """
-        side = self._require_consuming()
-        if side.loop is asyncio.get_running_loop():
+        side = self._consuming or self._require_consuming()
+        if side.loop is get_running_loop():
             # NB: the shortest way, as it is that of a message that is there.
             message = side.get_at_once()
             if message is not None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.fmq.consuming import Scene, scene
-from tests.fmq.raw_producer import NAME, RawProducer, parts_of
+from tests.fmq.raw_producer import NAME, RawProducer, parts_of, run_of
 from tests.transport.waiting import eventually
 
 from busduct.errors import (
@@ -53,6 +53,7 @@ SAID_FIRST = {
     "a hello without an id": [encode_control(Hello(VERSION, NAME, b"me"))],
     "a hello without end": [encode_control(Hello(VERSION, "x" * 70000, bytes(16)))],
     "a message at once": parts_of(b"early", 0),
+    "messages at once": [run_of(b"early", b"birds")],
     "goodbye at once": [encode_control(Goodbye())],
 }
 
@@ -67,6 +68,10 @@ SAID_LATER = {
     "unknown flags": [forged(2, 4)],
     "no body": [forged(2, 0)],
     "parts beyond the body": [*parts_of(b"body", 0), b"more"],
+    "a run that lies about a length": [run_of(b"one", b"two") + b"x"],
+    "a run that lies about its messages": [b"\x04\x00\xff" + run_of(b"one")[3:]],
+    "a run of two parts": [run_of(b"one", b"two"), b"three"],
+    "a run that is too large": [run_of(*[bytes(8000)] * 3)],
     "a header with too much": [parts_of(b"x", 0)[0] + b"x", b"x"],
 }
 

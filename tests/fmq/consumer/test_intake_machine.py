@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import data as any_choice
 from hypothesis.strategies import integers
-from tests.fmq.raw_producer import NAME, parts_of
+from tests.fmq.raw_producer import NAME, parts_of, run_of
 
 from busduct.fmq._consumer._intake import Intake
 from busduct.fmq._options import QueueOptions
@@ -112,11 +112,29 @@ class IntakeMachine(RuleBasedStateMachine):
     def send(self, choice: Any, count: int) -> None:
         side = choice.draw(integers(0, len(self._up()) - 1).map(self._up().__getitem__))
         for _ in range(count):
-            msg_id, self.next_msg_id = self.next_msg_id, self.next_msg_id + 1
-            side.outstanding[side.num_sent] = msg_id
-            self.held[msg_id] = (side, side.num_sent)
-            side.num_sent += 1
+            msg_id = self._note_sent(side)
             self.intake.receive(side.routing_id, parts_of(b"12345", msg_id))
+
+    @precondition(lambda self: self._up())
+    @rule(choice=any_choice(), count=integers(1, 6), is_taking=integers(0, 1))
+    def send_together(self, choice: Any, count: int, is_taking: int) -> None:
+        side = choice.draw(integers(0, len(self._up()) - 1).map(self._up().__getitem__))
+        run = [run_of(*[b"12345"] * count, first_id=self.next_msg_id)]
+        for _ in range(count):
+            self._note_sent(side)
+        if not is_taking:
+            self.intake.receive(side.routing_id, run)
+            return
+        taken = self.intake.receive_and_take(side.routing_id, run)
+        assert taken is not None
+        self._note_taken(taken, is_kept=0)
+
+    def _note_sent(self, side: ProducerSide) -> int:
+        msg_id, self.next_msg_id = self.next_msg_id, self.next_msg_id + 1
+        side.outstanding[side.num_sent] = msg_id
+        self.held[msg_id] = (side, side.num_sent)
+        side.num_sent += 1
+        return msg_id
 
     @rule(count=integers(1, 5), is_kept=integers(0, 1))
     def take(self, count: int, is_kept: int) -> None:
@@ -125,18 +143,21 @@ class IntakeMachine(RuleBasedStateMachine):
             if taken is None:
                 assert not self.held
                 return
-            link, number, data, nbytes = taken
-            side, sent_as = self.held.pop(data.msg_id)
-            assert (number, nbytes) == (sent_as, 5)
-            if side is not None:
-                assert self.last_taken.get(side, -1) < number
-                self.last_taken[side] = number
-            if is_kept:
-                self.intake.keep(taken)
-                self.kept[data.msg_id] = (side, link, number)
-            else:
-                self.settled.add(data.msg_id)
-                self.intake.settle_taken(taken)
+            self._note_taken(taken, is_kept)
+
+    def _note_taken(self, taken: Any, is_kept: int) -> None:
+        link, number, data, nbytes = taken
+        side, sent_as = self.held.pop(data.msg_id)
+        assert (number, nbytes) == (sent_as, 5)
+        if side is not None:
+            assert self.last_taken.get(side, -1) < number
+            self.last_taken[side] = number
+        if is_kept:
+            self.intake.keep(taken)
+            self.kept[data.msg_id] = (side, link, number)
+        else:
+            self.settled.add(data.msg_id)
+            self.intake.settle_taken(taken)
 
     @precondition(lambda self: self.kept)
     @rule(choice=any_choice(), is_done=integers(0, 1))

@@ -152,6 +152,24 @@ class LedgerMachine(RuleBasedStateMachine):
             self.assign()
             self.marks_and_windows_hold()
 
+    @rule(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6))
+    def put_through_in_one_turn(self, sizes: list[int]) -> None:
+        filled: list[Share] = []
+        for nbytes in sizes:
+            encoded = Encoded(Encoding.BYTES, b"", (), nbytes, False)
+            num_put = self.ledger.num_put
+            share = self.ledger.put_through(encoded, 0.0)
+            assert self.ledger.num_put == num_put + (share is not None)
+            if share is None:
+                continue
+            # Nobody is overtaken but those who were passed over.
+            assert not self.ledger._backlog.queue
+            self.sizes.append(nbytes)
+            self.waiting.append(num_put)
+            filled.append(share)
+        for share in filled:
+            share.flush(self.ledger.num_dropped)
+
     @precondition(lambda self: self.consumers)
     @rule(data=st.data(), upto=numbers, others=st.lists(numbers, max_size=5))
     def acknowledge(self, data: Any, upto: int, others: list[int]) -> None:

@@ -179,7 +179,7 @@ async def test_a_listed_consumer_is_found_again(
         await consumer.received(1)
         consumer.socket.unbind(consumer.endpoint)
         consumer.socket.close(linger=0)
-        consumer.socket = consumer._context.socket(backend.ROUTER)
+        consumer.socket = consumer.context.socket(backend.ROUTER)
         await eventually(lambda: not there.producer.statistics().num_consumers)
         consumer.socket.bind(consumer.endpoint)
         assert await consumer.received(2) == [b"x", b"x"]

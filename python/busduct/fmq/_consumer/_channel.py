@@ -52,6 +52,9 @@ class Channel:
     Attributes:
         endpoint: What is really bound.
         is_closed: Nothing comes any more.
+        is_attending: It tells producers soon what is done.
+        waiting: Calls that wait.
+        is_held_up: It does not receive, because too much is held.
 
     Raises:
         BusductError: As of `Socket.bind`.
@@ -67,11 +70,11 @@ class Channel:
         self.is_closed = False
         self._intake = intake
         self._loop = asyncio.get_running_loop()
-        self._futures: dict[asyncio.Future[None], None] = {}
+        self.waiting: dict[asyncio.Future[None], None] = {}
         self._num_events_dropped = 0
-        self._is_attending = False
+        self.is_attending = False
         self._is_retrying = False
-        self._is_held_up = False
+        self.is_held_up = False
         self._has_logged = False
         self._refusals: deque[BusductError] = deque(maxlen=MAX_ERRORS)
         self._router = _open(context, options)
@@ -119,11 +122,11 @@ class Channel:
                 future = next_future(waiting)
                 if future is None:
                     break
-                self._futures[future] = None
+                self.waiting[future] = None
                 try:
                     await future
                 finally:
-                    del self._futures[future]
+                    del self.waiting[future]
         except BaseException:
             # It may have been woken for what the socket does not tell of.
             if self._intake.shelf.num_held:
@@ -135,15 +138,10 @@ class Channel:
 
     def wake_one(self) -> None:
         """Wake the first who waits, for something is held that did not come by now."""
-        for future in self._futures:
+        for future in self.waiting:
             if not future.done():
                 future.set_result(None)
                 break
-
-    @property
-    def num_waiting(self) -> int:
-        """Calls that wait."""
-        return len(self._futures)
 
     @property
     def is_over(self) -> bool:
@@ -152,14 +150,14 @@ class Channel:
 
     def note_taken(self) -> None:
         """Go on receiving, where that had stopped because too much was held."""
-        if self._is_held_up and self._intake.has_room:
-            self._is_held_up = False
+        if self.is_held_up and self._intake.has_room:
+            self.is_held_up = False
             self.attend_soon()
 
     def attend_soon(self) -> None:
         """Tell producers what is done, and go on receiving, within a millisecond."""
-        if not self._is_attending:
-            self._is_attending = True
+        if not self.is_attending:
+            self.is_attending = True
             self._loop.call_later(TELL_SECONDS, self._attend)
 
     def tell(self) -> None:
@@ -209,16 +207,16 @@ class Channel:
             self._router.close(MAX_LINGER_SECONDS)
 
     def _attend(self) -> None:
-        self._is_attending = False
+        self.is_attending = False
         if self.is_closed:
             return
         self.tell()
-        if not self._futures and not self._is_held_up:
+        if not self.waiting and not self.is_held_up:
             self._go_on()
 
     def _on_readable(self) -> None:
         # Somebody who has begun to wait since then is woken too, and has to find it.
-        if not self._futures:
+        if not self.waiting:
             try:
                 self._drain()
             except ClosedError:
@@ -228,8 +226,8 @@ class Channel:
 
     def _go_on(self) -> None:
         """Hear of what comes, unless too much is held."""
-        self._is_held_up = self._intake.is_full
-        if not self._is_held_up:
+        self.is_held_up = self._intake.is_full
+        if not self.is_held_up:
             try:
                 self._watch.arm()
             except ClosedError:

@@ -117,9 +117,7 @@ class Consumer:
 
     def get_in_turn(self) -> Message | None:
         """Take the next message, as `get`; None where that would give way or wait."""
-        if self._taken_in_turn >= MAX_TAKEN_NBYTES:
-            return None
-        return self.get_nowait()
+        return None if self._taken_in_turn >= MAX_TAKEN_NBYTES else self.get_nowait()
 
     async def get_many(self, max_n: int, *, acknowledge: bool = True) -> list[Message]:
         """Take what is there, at least one message, waiting for the first; as `get`.
@@ -147,18 +145,22 @@ class Consumer:
         Raises:
             ClosedError: It is closed.
         """
-        if self._channel.is_closed:
+        channel, intake = self._channel, self._intake
+        if channel.is_closed:
             raise _closed()
-        intake = self._intake
         while True:
             taken = intake.take() if intake.shelf.num_held else None
             if taken is None:
-                taken = self._channel.take()
+                taken = channel.take()
                 if taken is None:
                     return None
             self._taken_in_turn += taken[3] + MESSAGE_NBYTES
             message = self._open(taken, acknowledge)
-            self._channel.note_taken()
+            if channel.is_held_up:
+                channel.note_taken()
+            if channel.waiting and intake.shelf.num_held:
+                # It came with this one, and the socket tells nobody of it any more.
+                channel.wake_one()
             if message is not None:
                 self._num_got += 1
                 return message
@@ -193,7 +195,7 @@ class Consumer:
             num_malformed=intake.num_malformed,
             num_undecodable=self._opener.num_undecodable,
             num_producers=intake.num_links,
-            num_waiting=self._channel.num_waiting,
+            num_waiting=len(self._channel.waiting),
         )
 
     def recent_errors(self) -> list[Exception]:
@@ -262,18 +264,16 @@ class Consumer:
             self._settle(link, number, is_done=False)
             raise
         if message is None or (acknowledge and not self._is_manual):
-            self._settle_taken(taken)
+            channel = self._channel
+            if self._intake.settle_taken(taken):
+                channel.tell()
+            elif not channel.is_attending:
+                channel.attend_soon()
         else:
             self._intake.keep(taken)
             is_manual = self._is_manual
             message._receipt = Receipt(self._desk, link, number, is_manual=is_manual)
         return message
-
-    def _settle_taken(self, taken: Taken) -> None:
-        if self._intake.settle_taken(taken):
-            self._channel.tell()
-        else:
-            self._channel.attend_soon()
 
     def _settle(self, link: ProducerLink, number: int, is_done: bool) -> None:
         """Take a receipt."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from busduct.errors import RemoteProtocolError
 from busduct.fmq._consumer._frames import without_frames
 from busduct.fmq._consumer._greeting import Greeter
@@ -17,6 +19,7 @@ from busduct.fmq._wire import (
     Goodbye,
     Hello,
     Refusal,
+    Run,
     encode_control,
     parse_from_producer,
 )
@@ -104,8 +107,8 @@ class Intake:
         """Take in what came by a connection."""
         link = self._links.get(routing_id)
         found = self._listen(routing_id, link, parts)
-        if link is not None and found is not None:
-            self.shelf.put(link, *found)
+        if link is not None and found:
+            self.shelf.put(link, found)
 
     def receive_and_take(self, routing_id: bytes, parts: Sequence[Any]) -> Taken | None:
         """Take in what came by a connection, and take the next message.
@@ -115,12 +118,12 @@ class Intake:
         """
         link = self._links.get(routing_id)
         found = self._listen(routing_id, link, parts)
-        if link is None or found is None:
+        if link is None or not found:
             return self.take()
-        data, nbytes = found
+        data, nbytes = found[0]
         is_plain = data.num_deliveries == 1 and not link.is_over and not link.superseded
-        if self.shelf.num_held or not is_plain:
-            self.shelf.put(link, data, nbytes)
+        if self.shelf.num_held or len(found) > 1 or not is_plain:
+            self.shelf.put(link, found)
             return self.take()
         number = link.num_taken
         link.num_taken = number + 1
@@ -149,8 +152,19 @@ class Intake:
         """
         link, number, _, nbytes = taken
         self.num_settled += 1
-        link.settle_taken(number, nbytes)
-        return self._is_due(link)
+        # NB: `ProducerLink.settle_taken` and `_is_due`, written out: this is the way of
+        # every message.
+        link.num_untold += 1
+        link.untold_nbytes += nbytes
+        if link.unsettled:
+            link.others.append(number)
+        if link.is_over:
+            return False
+        self._untold[link] = None
+        return (
+            link.num_untold >= self._due_messages
+            or link.untold_nbytes >= self._due_nbytes
+        )
 
     def keep(self, taken: Taken) -> None:
         """Note that the application is not done with what it took last."""
@@ -242,36 +256,39 @@ class Intake:
 
     def _listen(
         self, routing_id: bytes, link: ProducerLink | None, parts: Sequence[Any]
-    ) -> tuple[Data, int] | None:
+    ) -> Sequence[tuple[Data, int]]:
         """Look at what came by a connection.
 
         Returns:
-            A message and its bytes, if that is what it is.
+            The messages and their bytes, if that is what it is.
         """
         if link is not None and link.is_refused:
             self.num_malformed += 1
-            return None
+            return ()
         try:
             said = parse_from_producer(parts)
             if type(said) is Hello:
                 self._greet(routing_id, link, said)
-                return None
+                return ()
             if link is None:
                 msg = "message before anything was said about its producer"
                 raise RemoteProtocolError(msg)
             if type(said) is Goodbye:
                 self._adopt(link)
-                return None
-            assert type(said) is Data
+                return ()
         except RemoteProtocolError as error:
             self._refuse(routing_id, error)
-            return None
-        nbytes = len(said.body)
-        for part in said.parts:
-            nbytes += len(part)
-        if said.num_skipped or said.num_deliveries > 1:
-            self.origins.note(link, said)
-        return said, nbytes
+            return ()
+        if type(said) is Run:
+            found = said.messages
+        else:
+            assert type(said) is Data
+            found = (_with_bytes(said),)
+        first = found[0][0]
+        if first.num_skipped or first.num_deliveries > 1:
+            # NB: no message of a run says more than its first one.
+            self.origins.note(link, first)
+        return found
 
     def _refuse(self, routing_id: bytes, error: RemoteProtocolError) -> None:
         self.num_malformed += 1
@@ -305,8 +322,8 @@ class Intake:
         link = ProducerLink(b"", origin)
         link.is_over = True
         origin.links.append(link)
-        data = data._replace(num_deliveries=data.num_deliveries + 1)
-        self.shelf.put(link, data, nbytes)
+        data = replace(data, num_deliveries=data.num_deliveries + 1)
+        self.shelf.put(link, ((data, nbytes),))
 
     def _note_finished(self, link: ProducerLink) -> None:
         self.num_unsettled -= 1
@@ -334,3 +351,10 @@ class Intake:
         if link.is_over and not link.held and not link.num_unsettled:
             with suppress(ValueError):
                 link.origin.links.remove(link)
+
+
+def _with_bytes(data: Data) -> tuple[Data, int]:
+    nbytes = len(data.body)
+    for part in data.parts:
+        nbytes += len(part)
+    return data, nbytes

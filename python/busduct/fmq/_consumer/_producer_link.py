@@ -40,10 +40,11 @@ class ProducerLink:
 
     Attributes:
         held: What came and was not taken, oldest first, and its bytes.
-        held_nbytes: Of all that.
         num_taken: How many were taken; it is the number of the first one held.
         num_untold: Settled messages that the producer does not know of.
         untold_nbytes: Of those.
+        unsettled: Messages taken that the application is not done with, by number.
+        others: Numbers of those that it is done with before an earlier one.
         superseded: Ids of messages that came again on another connection, and may be
             among those that are held or unsettled.
         num_adopted: All below that number are nobody else's.
@@ -52,20 +53,19 @@ class ProducerLink:
     """
 
     __slots__ = (
-        "_others",
         "_returned",
         "_told",
-        "_unsettled",
         "held",
-        "held_nbytes",
         "is_over",
         "is_refused",
         "num_adopted",
         "num_taken",
         "num_untold",
         "origin",
+        "others",
         "routing_id",
         "superseded",
+        "unsettled",
         "untold_nbytes",
     )
 
@@ -73,7 +73,6 @@ class ProducerLink:
         self.routing_id = routing_id
         self.origin = origin
         self.held: deque[tuple[Data, int]] = deque()
-        self.held_nbytes = 0
         self.num_adopted = 0
         self.num_taken = 0
         self.num_untold = 0
@@ -82,8 +81,8 @@ class ProducerLink:
         self.is_refused = False
         self.is_over = False
         # Ascending, as messages are taken in order.
-        self._unsettled: dict[int, tuple[Data, int]] = {}
-        self._others: list[int] = []
+        self.unsettled: dict[int, tuple[Data, int]] = {}
+        self.others: list[int] = []
         self._returned: list[int] = []
         self._told = 0
 
@@ -95,30 +94,18 @@ class ProducerLink:
     @property
     def num_unsettled(self) -> int:
         """Messages taken that the application is not done with."""
-        return len(self._unsettled)
-
-    def receive(self, data: Data, nbytes: int) -> None:
-        """Hold the next message."""
-        self.held.append((data, nbytes))
-        self.held_nbytes += nbytes
-
-    def take(self) -> tuple[Data, int]:
-        """Take the first message that is held; its number was `num_taken`."""
-        taken = self.held.popleft()
-        self.num_taken += 1
-        self.held_nbytes -= taken[1]
-        return taken
+        return len(self.unsettled)
 
     def keep_unsettled(self, number: int, data: Data, nbytes: int) -> None:
         """Note that the message taken last is not done with."""
-        self._unsettled[number] = data, nbytes
+        self.unsettled[number] = data, nbytes
 
     def settle_taken(self, number: int, nbytes: int) -> None:
         """Note that the message taken last is done with."""
         self.num_untold += 1
         self.untold_nbytes += nbytes
-        if self._unsettled:
-            self._others.append(number)
+        if self.unsettled:
+            self.others.append(number)
 
     def settle(self, number: int) -> bool:
         """Note that the application is done with an earlier one.
@@ -126,7 +113,7 @@ class ProducerLink:
         Returns:
             False if it was already, or had given it back.
         """
-        found = self._unsettled.pop(number, None)
+        found = self.unsettled.pop(number, None)
         if found is None:
             return False
         self.settle_taken(number, found[1])
@@ -138,7 +125,7 @@ class ProducerLink:
         Returns:
             What it was; None if it had been given back already, or was done with.
         """
-        found = self._unsettled.pop(number, None)
+        found = self.unsettled.pop(number, None)
         if found is not None:
             self._returned.append(number)
         return found
@@ -149,7 +136,7 @@ class ProducerLink:
             # NB: before the acknowledgement, which may cover their numbers.
             return encode_control(Nack(tuple(self._returned)))
         upto = self._upto
-        others = tuple(number for number in self._others if number >= upto)
+        others = tuple(number for number in self.others if number >= upto)
         if upto > self._told or others:
             return encode_control(Ack(upto, others))
         return None
@@ -160,18 +147,13 @@ class ProducerLink:
             self._returned.clear()
             return
         self._told = self._upto
-        self._others.clear()
+        self.others.clear()
         self.num_untold = 0
         self.untold_nbytes = 0
 
     @property
     def _upto(self) -> int:
-        return next(iter(self._unsettled), self.num_taken)
-
-    def drop_held(self) -> None:
-        """Drop what was not taken."""
-        self.held.clear()
-        self.held_nbytes = 0
+        return next(iter(self.unsettled), self.num_taken)
 
     def adopt(self) -> Adopted:
         """Own all that came by now."""
@@ -184,7 +166,7 @@ class ProducerLink:
 
     def orphans(self) -> list["Taken"]:
         """Return what is unsettled or held, and nobody else's, oldest first."""
-        unfinished = (*self._unsettled.items(), *enumerate(self.held, self.num_taken))
+        unfinished = (*self.unsettled.items(), *enumerate(self.held, self.num_taken))
         return [
             (self, number, data, nbytes)
             for number, (data, nbytes) in unfinished

@@ -1,6 +1,7 @@
 """Messages that have come and wait to be taken, each producer's in its turn."""
 
 from collections import deque
+from collections.abc import Sequence
 
 from busduct.fmq._consumer._producer_link import ProducerLink, Taken
 from busduct.fmq._wire import Data
@@ -25,13 +26,14 @@ class Shelf:
         """Whether more is held than so many messages, or bytes of them."""
         return self.num_held > num_messages or self.held_nbytes > nbytes
 
-    def put(self, link: ProducerLink, data: Data, nbytes: int) -> None:
-        """Hold a message."""
+    def put(self, link: ProducerLink, messages: Sequence[tuple[Data, int]]) -> None:
+        """Hold messages, each with its bytes; at least one."""
         if not link.held:
             self._ready.append(link)
-        link.receive(data, nbytes)
-        self.num_held += 1
-        self.held_nbytes += nbytes
+        link.held.extend(messages)
+        self.num_held += len(messages)
+        for _, nbytes in messages:
+            self.held_nbytes += nbytes
 
     def take(self) -> Taken | None:
         """Take the next message; each connection that has some gets its turn."""
@@ -39,11 +41,13 @@ class Shelf:
         if not ready:
             return None
         link = ready[0]
+        held = link.held
         number = link.num_taken
-        data, nbytes = link.take()
+        link.num_taken = number + 1
+        data, nbytes = held.popleft()
         self.num_held -= 1
         self.held_nbytes -= nbytes
-        if not link.held:
+        if not held:
             ready.popleft()
         elif len(ready) > 1:
             ready.rotate(-1)
@@ -54,8 +58,8 @@ class Shelf:
         if link.held:
             self._ready.remove(link)
             self.num_held -= len(link.held)
-            self.held_nbytes -= link.held_nbytes
-            link.drop_held()
+            self.held_nbytes -= sum(nbytes for _, nbytes in link.held)
+            link.held.clear()
 
     def links(self) -> list[ProducerLink]:
         """Return the connections that have something here."""

@@ -4,6 +4,6 @@ docs/wire.md, "Payloads of queues".
 """
 
 from busduct.fmq._payload._decode import PayloadDecoder
-from busduct.fmq._payload._encode import encode
+from busduct.fmq._payload._encode import encode, encode_bytes
 
-__all__ = ["PayloadDecoder", "encode"]
+__all__ = ["PayloadDecoder", "encode", "encode_bytes"]

@@ -56,6 +56,7 @@ class PayloadDecoder:
         self._is_any = message_type is Any
         self._copy = copy
         self._views = views
+        self._is_as_it_is = self._is_any and not views
         # A field that takes a view shall not be given one of a copy.
         self._views_in_parts = views or _has_only_views(nodes)
         self._dec_hook = dec_hook
@@ -76,6 +77,8 @@ class PayloadDecoder:
                 there.
         """
         encoding, body = data.encoding, data.body
+        if encoding is _BYTES and self._is_as_it_is and type(body) is bytes:
+            return body
         if encoding is not _OBJECT:
             payload = self._payload_of(encoding, body)
             return payload if self._is_any else self._convert(payload)

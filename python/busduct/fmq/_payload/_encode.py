@@ -25,7 +25,7 @@ from busduct.fmq._wire import Encoded, Encoding
 if TYPE_CHECKING:
     from busduct._core import Loan
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_bytes"]
 
 # NB: the attribute of an enumeration takes as long as a short message.
 _BYTES, _BUFFER, _OBJECT = Encoding.BYTES, Encoding.BUFFER, Encoding.OBJECT
@@ -82,7 +82,7 @@ def encode(
     """
     kind = type(data)
     if kind is bytes:
-        return _encoded(_BYTES, data, threshold, max_bytes)
+        return encode_bytes(data, threshold, max_bytes)
     try:
         num_left = _look(data, _NUM_LOOKED_AT)
         if num_left < 0 and _is_buffer(data):
@@ -100,12 +100,23 @@ def encode(
     return Encoded(_OBJECT, body, parts, nbytes, nbytes >= threshold)
 
 
+def encode_bytes(data: bytes, threshold: int, max_bytes: int) -> Encoded:
+    """Return bytes as a payload, as `encode`.
+
+    Raises:
+        FrameTooLargeError: They are over `max_bytes`.
+    """
+    nbytes = len(data)
+    if nbytes > max_bytes:
+        raise FrameTooLargeError(nbytes, max_bytes)
+    return Encoded(_BYTES, data, (), nbytes, nbytes >= threshold)
+
+
 def _encoded(encoding: Encoding, body: bytes, threshold: int, limit: int) -> Encoded:
     nbytes = len(body)
     if nbytes > limit:
         raise FrameTooLargeError(nbytes, limit)
-    # NB: half the time of the class's own, which matters to short messages.
-    return tuple.__new__(Encoded, (encoding, body, (), nbytes, nbytes >= threshold))
+    return Encoded(encoding, body, (), nbytes, nbytes >= threshold)
 
 
 def _encode_buffer(

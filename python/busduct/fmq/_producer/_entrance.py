@@ -3,17 +3,26 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from busduct.errors import ClosedError
 from busduct.fmq._producer._ledger import Ledger
 from busduct.fmq._producer._owner import Owner
 from busduct.fmq._producer._pressure import Pressure
+from busduct.fmq._producer._share import Share
 from busduct.fmq._producer._turns import Turns
-from busduct.fmq._wire import Encoded
+from busduct.fmq._wire import MAX_RUN_BYTES, Encoded
 
 __all__ = ["Entrance"]
+
+# Messages for one consumer that wait for the end of the turn, so that it goes on
+# working while much is put in one.
+MAX_WAITING = 32
 
 
 class Entrance:
     """Puts messages into a ledger, and sends what it gives to consumers.
+
+    The first message of a turn of the loop is sent at once, the others together at its
+    end, or when they are many: the socket, too, writes when the turn ends.
 
     Args:
         ledger: Of the messages.
@@ -22,6 +31,7 @@ class Entrance:
 
     Attributes:
         turns: Of those who wait for room or something else.
+        pressure: Whether who puts has to give way.
     """
 
     def __init__(self, ledger: Ledger, owner: Owner, read: Callable[[], None]) -> None:
@@ -29,12 +39,15 @@ class Entrance:
         self._ledger = ledger
         self._owner = owner
         self._read = read
-        self._pressure = Pressure()
+        self.pressure = Pressure()
+        self._is_sending_soon = False
+        # Those with something in their outbox until the end of the turn.
+        self._filled: list[Share] = []
 
     @property
     def is_free(self) -> bool:
         """Whether the next who comes has neither to wait for others nor to give way."""
-        return not self.turns.num_waiting and not self._pressure.is_high
+        return not self.turns.num_waiting and not self.pressure.is_high
 
     def accept(self, encoded: Encoded, now: float) -> int | None:
         """Take a message; None if there is no room for it.
@@ -42,15 +55,30 @@ class Entrance:
         Raises:
             BusductError: As of `Ledger.put`; ClosedError.
         """
-        if self._owner.loop is None:
-            self._owner.check()
+        loop = self._owner.loop
+        if loop is None:
+            raise ClosedError("queue")
         ledger = self._ledger
-        if (delivery := ledger.put_through(encoded, now)) is not None:
-            share, entry = delivery
-            share.send((entry,), ledger.num_dropped)
-            return entry.msg_id
+        if (share := ledger.put_through(encoded, now)) is not None:
+            if not self._is_sending_soon:
+                # NB: before the socket asks to be called, to be called before it.
+                loop.call_soon(self._end_turn)
+                self._is_sending_soon = True
+                share.flush(ledger.num_dropped)
+                return ledger.next_msg_id - 1
+            num_waiting = len(share.outbox)
+            if (
+                num_waiting >= MAX_WAITING
+                or encoded.nbytes >= MAX_RUN_BYTES
+                or not share.is_open
+            ):
+                share.flush(ledger.num_dropped)
+            elif num_waiting == 1:
+                self._filled.append(share)
+            return ledger.next_msg_id - 1
         msg_id = ledger.put(encoded, now)
-        self.send()
+        if ledger.has_room_at_consumers:
+            self.send()
         self._look_for_room(1, encoded.nbytes)
         return msg_id
 
@@ -82,13 +110,15 @@ class Entrance:
         Raises:
             BusductError: As of `accept`.
         """
-        if self._pressure.is_high:
-            self._pressure.give_way()
+        if self.pressure.is_high:
+            self.pressure.give_way()
             await asyncio.sleep(0)
         return await self.turns.take(lambda: self.accept(encoded, now))
 
     def send(self) -> None:
         """Send what consumers have room for."""
+        if self._filled:
+            self.flush()
         for share in self._ledger.assign():
             share.flush(self._ledger.num_dropped)
 
@@ -97,7 +127,18 @@ class Entrance:
         self.send()
         self.turns.notify()
 
+    def flush(self) -> None:
+        """Send what consumers were given in this turn of the loop."""
+        filled, self._filled = self._filled, []
+        for share in filled:
+            share.flush(self._ledger.num_dropped)
+
+    def _end_turn(self) -> None:
+        self._is_sending_soon = False
+        if self._filled:
+            self.flush()
+
     def _look_for_room(self, num_messages: int, nbytes: int) -> None:
-        if self._ledger.is_stuck and self._pressure.add(num_messages, nbytes):
+        if self._ledger.is_stuck and self.pressure.add(num_messages, nbytes):
             self._read()
             self.send()

@@ -1,7 +1,6 @@
 """What a producer holds: which message waits, and which consumer has which. No I/O."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
 
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._producer._backlog import Backlog
@@ -11,9 +10,7 @@ from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._producer._state import ProducerState
 from busduct.fmq._wire import Ack, Adopted, Encoded, Nack
 
-__all__ = ["Delivery", "Ledger"]
-
-Delivery: TypeAlias = tuple[Share, Entry]
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -102,6 +99,11 @@ class Ledger:
         """Whether messages wait that consumers may take."""
         return bool(self._pending and self._rotation.shares)
 
+    @property
+    def has_room_at_consumers(self) -> bool:
+        """Whether a consumer may be given something."""
+        return bool(self._rotation.candidates)
+
     def room(self) -> tuple[int, int]:
         """Return how many messages and bytes `put` takes before a mark has effect."""
         if self._is_waiting_for_a_consumer():
@@ -148,10 +150,13 @@ class Ledger:
         self._held_nbytes += nbytes
         return msg_id
 
-    def put_through(self, encoded: Encoded, timestamp: float) -> Delivery | None:
+    def put_through(self, encoded: Encoded, timestamp: float) -> Share | None:
         """Take a message and give it to a consumer; None, and not, if either must wait.
 
         It is what `put` and `assign` do one after the other, in half the time.
+
+        Returns:
+            The share that has it in its `outbox`.
         """
         candidates, nbytes = self._rotation.candidates, encoded.nbytes
         num_held = self._num_held
@@ -171,9 +176,10 @@ class Ledger:
         self._held_nbytes += nbytes
         entry = Entry(msg_id, encoded, timestamp, 1)
         share = candidates[0] if len(candidates) == 1 else self._rotation.choose()
+        share.outbox.append(entry)
         if not share.give(entry):
             candidates.remove(share)
-        return share, entry
+        return share
 
     def add(self, share: Share) -> None:
         """Begin to give messages to a consumer."""

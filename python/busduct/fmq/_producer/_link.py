@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from busduct._backend import load_backend
 from busduct.errors import (
     BusductError,
     ClosedError,
@@ -16,10 +15,14 @@ from busduct.errors import (
 )
 from busduct.fmq._enduring_task import EnduringTask
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._producer._dealer import open_dealer
 from busduct.fmq._producer._ledger import Ledger
+from busduct.fmq._producer._packing import pack_entries
+from busduct.fmq._producer._sent import Sent
 from busduct.fmq._producer._share import Entry, Share
 from busduct.fmq._wire import (
     HEADER_BYTES,
+    MAX_RUN_BYTES,
     VERSION,
     Ack,
     Adopted,
@@ -28,12 +31,11 @@ from busduct.fmq._wire import (
     Refusal,
     Welcome,
     encode_control,
-    pack_data,
     parse_from_consumer,
 )
 
 if TYPE_CHECKING:
-    from busduct._core import Context, Socket
+    from busduct._core import Context
 
 __all__ = ["HANDSHAKE_SECONDS", "Link"]
 
@@ -41,12 +43,6 @@ __all__ = ["HANDSHAKE_SECONDS", "Link"]
 HANDSHAKE_SECONDS = 30.0
 # Messages of a consumer that are read without giving way to other tasks.
 _BATCH = 256
-# The ledger's marks and the consumer's window are the bounds of what is queued here.
-_NO_MARK = 1 << 31
-_NO_MARK_BYTES = 1 << 50
-# The core would connect again and send what it has queued, unasked.
-_NEVER = 86400.0
-_TCP_KEEPALIVE_IDLE = 15.0
 _ENDS = frozenset(("disconnected", "handshake_failed", "retried"))
 
 
@@ -92,11 +88,11 @@ class Link:
         self._on_change = on_change
         self._on_end = on_end
         self._is_ended = False
-        # How many messages had been sent at each.
-        self._goodbyes: list[int] = []
+        self._sent = Sent()
+        self._run_bytes = 0
         self._fault: BusductError | None = None
         self._loop = asyncio.get_running_loop()
-        self._socket = _open(context, options)
+        self._socket = open_dealer(context, options)
         try:
             self._monitor = self._socket.monitor()
             self._socket.connect(endpoint, insecure=options.insecure)
@@ -131,14 +127,14 @@ class Link:
         if self.share is not None and self.share.entries:
             with suppress(ClosedError):
                 self._socket.send_nowait(encode_control(Goodbye()))
-                self._goodbyes.append(self.share.num_given)
+                self._sent.note_goodbye(self.share.num_given)
 
     def close(self, linger: float | None) -> None:
         """End it and take nothing back; messages queued are sent within `linger`."""
         self._stop()
         if self.share is not None and not self._socket.closed:
             num_queued = self._socket.statistics().num_send_queued
-            self.share.keep_last(self._num_messages(num_queued))
+            self.share.keep_last(self._num_unsent(self.share, num_queued))
         has_messages = self.share is not None and self.share.entries
         # NB: a greeting to one that is gone is nothing to wait for.
         self._socket.close(linger=linger if has_messages else 0)
@@ -148,49 +144,50 @@ class Link:
         if self.share is None or not self._socket.closed:
             return []
         num_undelivered = self._socket.statistics().num_undelivered
-        num_unsent = self._num_messages(num_undelivered)
+        num_unsent = self._num_unsent(self.share, num_undelivered)
         entries = list(self.share.entries.values())
         return entries[max(len(entries) - num_unsent, 0) :]
 
     def _send(self, entries: Sequence[Entry], num_skipped: int) -> None:
-        num_sent = 0
+        share = self.share
+        if share is None:
+            return
+        if self._socket.closed:
+            # NB: with its context, perhaps; `unsent` looks there.
+            share.outbox[:0] = entries
+            return
+        num_sent = num_packed = 0
+        first = share.num_given - len(entries)
         # Messages of one part, which are cheaper to send together.
-        run: list[bytes] = []
+        whole: list[bytes] = []
         try:
-            for entry in entries:
-                message = pack_data(
-                    entry.encoded,
-                    entry.msg_id,
-                    entry.timestamp,
-                    entry.num_deliveries,
-                    num_skipped,
-                )
+            for message, count in pack_entries(entries, num_skipped, self._run_bytes):
+                if count > 1:
+                    self._sent.note_run(first + num_packed, count)
                 if type(message) is bytes:
-                    run.append(message)
+                    whole.append(message)
+                    num_packed += count
                     continue
-                num_sent += self._send_run(run)
+                self._send_whole(whole)
+                num_sent = num_packed
                 self._socket.send_multipart_nowait(message)  # type: ignore[arg-type]
-                num_sent += 1
-            num_sent += self._send_run(run)
+                num_sent = num_packed = num_packed + count
+            self._send_whole(whole)
         except (BusductError, BufferError, TypeError, ValueError) as error:
             self._on_unsent(error, len(entries) - num_sent)
 
-    def _send_run(self, run: list[bytes]) -> int:
-        num_sent = len(run)
-        if num_sent == 1:
-            self._socket.send_nowait(run.pop())
-        elif run:
-            self._socket.send_many_nowait(run)
-            run.clear()
-        return num_sent
+    def _send_whole(self, whole: list[bytes]) -> None:
+        if len(whole) == 1:
+            self._socket.send_nowait(whole.pop())
+        elif whole:
+            self._socket.send_many_nowait(whole)
+            whole.clear()
 
-    def _num_messages(self, num_last: int) -> int:
-        """Return how many of the last things said are messages of the queue."""
-        assert self.share is not None
-        for num_given in reversed(self._goodbyes):
-            if num_last > self.share.num_given - num_given:
-                num_last -= 1
-        return num_last
+    def _num_unsent(self, share: Share, num_last: int) -> int:
+        """Return how many messages the last ones of the socket are, and the outbox."""
+        num_waiting = len(share.outbox)
+        end = share.num_given - num_waiting
+        return self._sent.num_messages(num_last, end) + num_waiting
 
     def _take(self, parts: Sequence[bytes]) -> None:
         message = parse_from_consumer(parts)
@@ -198,9 +195,10 @@ class Link:
         match message:
             case Ack() if share is not None:
                 self._ledger.acknowledge(share, message)
+                self._sent.note_done(message.upto)
             case Nack() if share is not None:
                 self._ledger.give_back(share, message)
-            case Adopted() if share is not None and self._goodbyes:
+            case Adopted() if share is not None and self._sent.has_goodbyes:
                 self._ledger.give_up(share, message)
             case Welcome() if share is None:
                 self._welcome(message)
@@ -218,6 +216,8 @@ class Link:
         self._deadline.cancel()
         # The monitor may tell so later.
         self.is_connected = True
+        # What its socket takes in one part.
+        self._run_bytes = min(MAX_RUN_BYTES, message.max_message_bytes + HEADER_BYTES)
         self.share = Share(
             message.prefetch_messages,
             message.prefetch_bytes,
@@ -298,17 +298,3 @@ class Link:
             task.cancel()
         # As below.
         self._tasks = ()
-
-
-def _open(context: "Context", options: QueueOptions) -> "Socket":
-    return context.socket(
-        load_backend().DEALER,
-        hwm_messages=_NO_MARK,
-        hwm_bytes=_NO_MARK_BYTES,
-        max_message_bytes=options.max_message_bytes + HEADER_BYTES,
-        reconnect_interval=_NEVER,
-        reconnect_max=_NEVER,
-        tcp_keepalive_idle=_TCP_KEEPALIVE_IDLE,
-        send_buffer_bytes=options.send_buffer_bytes,
-        recv_buffer_bytes=options.recv_buffer_bytes,
-    )

@@ -141,9 +141,11 @@ class Producer:
         Raises:
             BusductError: As of `put`.
         """
-        if not self._entrance.is_free:
+        entrance = self._entrance
+        # NB: `is_free`, written out.
+        if entrance.turns.num_waiting or entrance.pressure.is_high:
             return None
-        return self._entrance.accept(encoded, time())
+        return entrance.accept(encoded, time())
 
     def put_nowait(self, encoded: Encoded) -> int:
         """Take a message at once.
@@ -196,9 +198,11 @@ class Producer:
         Raises:
             ClosedError: This side was closed before.
         """
-        return await self._entrance.turns.until(
+        is_sent = await self._entrance.turns.until(
             lambda: not self._ledger.num_pending, timeout
         )
+        self._entrance.flush()
+        return is_sent
 
     async def wait_acknowledged(self, timeout: float | None = None) -> bool:
         """Wait until consumers are done with all that was put; as `flush`.

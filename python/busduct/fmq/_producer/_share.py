@@ -41,6 +41,7 @@ class Share:
 
     Attributes:
         entries: Messages not acknowledged, by number.
+        is_open: Whether there was room for another one when it was given the last.
         max_message_bytes: As given.
         nbytes: Of those.
         num_given: Messages that it was ever given, so the number of the next one.
@@ -54,6 +55,7 @@ class Share:
         "_window_bytes",
         "_window_messages",
         "entries",
+        "is_open",
         "max_message_bytes",
         "nbytes",
         "num_given",
@@ -70,6 +72,7 @@ class Share:
         send: Callable[[Sequence[Entry], int], None],
     ) -> None:
         self.entries: dict[int, Entry] = {}
+        self.is_open = True
         self.nbytes = 0
         self.max_message_bytes = max_message_bytes
         self.num_given = 0
@@ -105,12 +108,16 @@ class Share:
         self.num_given = number + 1
         entries[number] = entry
         self.nbytes += entry.encoded.nbytes
-        return len(entries) < self._window_messages and self.nbytes < self._window_bytes
+        self.is_open = is_open = (
+            len(entries) < self._window_messages and self.nbytes < self._window_bytes
+        )
+        return is_open
 
     def flush(self, num_skipped: int) -> None:
         """Send what is in the outbox, telling how many messages nobody gets."""
-        outbox, self.outbox = self.outbox, []
-        self.send(outbox, num_skipped)
+        if self.outbox:
+            outbox, self.outbox = self.outbox, []
+            self.send(outbox, num_skipped)
 
     def acknowledge(self, ack: Ack) -> tuple[int, int]:
         """Let go of what the consumer is done with; twice is as good as once.
@@ -178,6 +185,7 @@ class Share:
 
     def _require_given(self, upto: int, numbers: Sequence[int]) -> None:
         largest = max(upto - 1, *numbers) if numbers else upto - 1
-        if largest >= self.num_given:
-            msg = f"answers message {largest} of {self.num_given} on its connection"
+        num_sent = self.num_given - len(self.outbox)
+        if largest >= num_sent:
+            msg = f"answers message {largest} of {num_sent} on its connection"
             raise RemoteProtocolError(msg)
