@@ -138,6 +138,6 @@ def test_the_last_messages_of_a_socket_are_so_many(
     num_last = min(num_last, len(counts))
     unsent = sum(counts[len(counts) - num_last :])
     # What a consumer is done with has been sent.
-    sent.note_done(min(num_done, number - unsent))
+    sent.note_arrived(min(num_done, number - unsent))
     assert sent.num_messages(num_last, number) == unsent
     assert sent.has_goodbyes == (0 in counts)

@@ -383,6 +383,21 @@ async def test_what_a_consumer_does_not_own_goes_to_another_at_close(
         assert there.producer.statistics().num_adopted == 2
 
 
+async def test_what_is_known_of_runs_is_bounded_though_one_message_is_kept(
+    backend: ModuleType, ipc_dir: Path
+) -> None:
+    async with party(backend, ipc_dir) as there:
+        consumer = await there.joined(prefetch=(64, 1 << 30))
+        for last in range(32, 32 * 33, 32):
+            await there.producer.put_many([encoded(b"x")] * 32)
+            await consumer.received(last)
+            consumer.say(Ack(0, tuple(range(max(last - 32, 1), last))))
+            await eventually(lambda: there.producer.statistics().num_unacknowledged < 2)
+        (peer,) = there.producer._peers._peers.values()
+        assert peer._link is not None
+        assert len(peer._link._sent._others) < 3
+
+
 async def test_close_does_not_wait_for_one_that_never_greeted(
     backend: ModuleType, any_loop: str, ipc_dir: Path
 ) -> None:

@@ -195,7 +195,8 @@ class Link:
         match message:
             case Ack() if share is not None:
                 self._ledger.acknowledge(share, message)
-                self._sent.note_done(message.upto)
+                # What it is done with came after all with lower numbers.
+                self._sent.note_arrived(max(message.upto, *message.others, 0))
             case Nack() if share is not None:
                 self._ledger.give_back(share, message)
             case Adopted() if share is not None and self._sent.has_goodbyes:

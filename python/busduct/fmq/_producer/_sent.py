@@ -26,12 +26,12 @@ class Sent:
         self.has_goodbyes = True
         self._others.append((number, 0))
 
-    def note_done(self, upto: int) -> None:
-        """Be told that the consumer is done with all below a number."""
+    def note_arrived(self, upto: int) -> None:
+        """Be told that the consumer has had all below a number."""
         others = self._others
         while others:
             number, count = others[0]
-            # NB: whether a goodbye has been sent nobody says.
+            # NB: whether a goodbye has arrived nobody says.
             if not count or number + count > upto:
                 break
             others.popleft()
