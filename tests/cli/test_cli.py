@@ -1,5 +1,6 @@
 """The command line, run as a process."""
 
+import fcntl
 import os
 import re
 import select
@@ -8,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,11 +150,13 @@ def test_generate_refuses_a_prompt_longer_than_the_context() -> None:
 
 
 @contextmanager
-def generating(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def generating(
+    *arguments: str, stdout: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``busduct generate``, in a process group of its own, until the block ends."""
     with subprocess.Popen(
         [sys.executable, "-m", "busduct.cli", "generate", "The sea", *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
@@ -171,12 +176,42 @@ def test_generate_ends_quietly_when_nobody_reads() -> None:
         assert process.wait(20) == 0
 
 
+PIPE_BYTES = 4096
+
+
+@contextmanager
+def narrow_pipe(nbytes: int) -> Iterator[tuple[int, int]]:
+    """Make a pipe that takes so many bytes until it is read; who uses it closes one."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.write(writer, bytes(PIPE_BYTES - nbytes))
+        yield reader, writer
+    finally:
+        os.close(reader)
+
+
+def num_readable(reader: int) -> int:
+    """Return the bytes that a pipe holds."""
+    found = fcntl.ioctl(reader, termios.FIONREAD, bytes(4))
+    return int.from_bytes(found, sys.byteorder)
+
+
 def test_ctrl_c_ends_generate_and_its_processes() -> None:
-    with generating("--max-tokens", "100000") as process:
-        assert process.stdout is not None
+    with (
+        narrow_pipe(64) as (reader, writer),
+        generating("--max-tokens", "100000", stdout=writer) as process,
+    ):
         assert process.stderr is not None
-        assert process.stdout.read(1)
+        os.close(writer)
+        # It writes more than there is room for, and so has not ended.
+        deadline = time.monotonic() + 20
+        while num_readable(reader) <= PIPE_BYTES - 64:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
         os.killpg(process.pid, signal.SIGINT)
+        while os.read(reader, PIPE_BYTES):
+            pass
         assert process.wait(20) == 130
         # Its end of file says that every process that held the pipe has ended.
         assert select.select([process.stderr], [], [], 5)[0]
