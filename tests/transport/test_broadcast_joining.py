@@ -10,6 +10,7 @@ from tests.transport.waiting import eventually
 
 from busduct.errors import ConfigError, HandshakeError, WaitTimeoutError
 from busduct.transport import BroadcastHandle, BroadcastQueue, BroadcastReader
+from busduct.transport.broadcast._wire import ControlKind
 
 pytestmark = pytest.mark.usefixtures("any_loop")
 
@@ -165,9 +166,13 @@ async def test_stranger_that_subscribes_is_told_of(backend: ModuleType) -> None:
         assert queue.statistics().num_strangers == 1
 
 
+@pytest.mark.parametrize("last", ControlKind)
 async def test_reader_takes_nothing_from_a_writer_that_is_none(
-    backend: ModuleType, ipc: Any
+    backend: ModuleType, ipc: Any, monkeypatch: pytest.MonkeyPatch, last: ControlKind
 ) -> None:
+    # The end of a name is random, and may be what a kind is.
+    random = bytes(7) + bytes((last,))
+    monkeypatch.setattr("secrets.token_bytes", lambda _: random)
     async with backend.Context() as ctx:
         publisher = ctx.socket(backend.XPUB, on_full="wait")
         endpoint = publisher.bind(ipc("a"))

@@ -135,6 +135,9 @@ def decode_control(parts: list[bytes]) -> Control:
     name, kind = header[:-1], header[-1:]
     if parts == END_MESSAGE:
         return Control(ControlKind.END)
+    # NB: the end of a name is random, and may look like a kind.
+    if len(name) != _NAME_NBYTES:
+        kind = b""
     if kind == bytes((ControlKind.WELCOME,)) and len(body) == 4:
         rank = int.from_bytes(body, "big")
         return Control(ControlKind.WELCOME, name, rank=rank)
