@@ -144,8 +144,9 @@ def test_every_query_ends_though_a_worker_is_killed(
     assert counts.pop("ended once") == 100
     assert sum(counts.values()) == 100
     assert set(counts) <= {"answered", "worker_died"}
-    # Those that the dead worker had connections for.
-    assert counts.get("worker_died", 0) <= 8
+    # Those on the dead worker's 8 connections, and those whose answers it still had to
+    # send: some turns of its loop. Had it taken what it was sent with it, they were 40.
+    assert counts.get("worker_died", 0) <= 24
 
 
 @pytest.mark.parametrize("backend_name", ["rust", "python"])
