@@ -26,8 +26,11 @@ from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import (
     HEADER_BYTES,
     VERSION,
+    Ack,
+    Adopted,
     Goodbye,
     Hello,
+    Nack,
     Refusal,
     encode_control,
 )
@@ -245,17 +248,20 @@ async def test_one_that_only_talks_nonsense_does_not_keep_others_waiting(
 
 
 class Reluctant:
-    """A socket that has no room for some messages."""
+    """A socket that has no room for some messages, after others."""
 
-    def __init__(self, socket: Any, num_refusals: int) -> None:
+    def __init__(self, socket: Any, num_refusals: int, num_sent: int = 0) -> None:
         self._socket = socket
         self.num_left = num_refusals
+        self._num_before = num_sent
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
 
     def send_multipart_nowait(self, parts: Any) -> None:
-        if self.num_left:
+        if self._num_before:
+            self._num_before -= 1
+        elif self.num_left:
             self.num_left -= 1
             raise FullError("0 messages or 0 bytes")
         self._socket.send_multipart_nowait(parts)
@@ -280,19 +286,26 @@ async def test_one_that_does_not_read_is_told_later(
         assert router.num_left == 0
 
 
+@pytest.mark.parametrize("num_sent", [0, 1])
 async def test_one_that_does_not_read_is_answered_later(
-    backend: ModuleType, ipc_dir: Path, monkeypatch: pytest.MonkeyPatch
+    backend: ModuleType, ipc_dir: Path, monkeypatch: pytest.MonkeyPatch, num_sent: int
 ) -> None:
     monkeypatch.setattr(_channel, "RETRY_SECONDS", 0.01)
     async with scene(backend, ipc_dir, ack="manual") as here:
         producer = await here.producer()
         await producer.put(b"a", b"b")
         a, _ = [await here.consumer.get() for _ in range(2)]
+        channel = here.consumer._channel
+        router = Reluctant(channel._router, 4, num_sent)
+        monkeypatch.setattr(channel, "_router", router)
+        # NB: at once, so that the goodbye has all as its answers.
         a.nack()
-        router = Reluctant(here.consumer._channel._router, 4)
-        monkeypatch.setattr(here.consumer._channel, "_router", router)
-        assert await producer.bid_goodbye() == 2
-        assert (producer.returned, router.num_left) == ([0], 0)
+        (routing_id,) = channel._intake._links
+        channel._intake.receive(routing_id, [encode_control(Goodbye())])
+        channel._answer()
+        said = [await producer.hear() for _ in range(3)]
+        assert said == [Nack((0,)), Ack(1, ()), Adopted(2)]
+        assert router.num_left == 0
 
 
 any_part = st.binary(max_size=60) | st.sampled_from(

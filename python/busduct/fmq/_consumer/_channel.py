@@ -266,16 +266,17 @@ class Channel:
         answers, self._intake.answers = self._intake.answers, []
         full: set[bytes] = set()
         for routing_id, answer in answers:
-            try:
-                if routing_id not in full:
+            if routing_id not in full:
+                try:
                     self._router.send_multipart_nowait([routing_id, answer])
-            except FullError:
-                full.add(routing_id)
-            except PeerLostError:
-                continue  # One that does not wait misses its answer.
-        if full:
+                    continue
+                except FullError:
+                    full.add(routing_id)
+                except PeerLostError:
+                    continue  # One that does not wait misses its answer.
             # In their order: what is given back is told before what is adopted.
-            self._intake.answers = [each for each in answers if each[0] in full]
+            self._intake.answers.append((routing_id, answer))
+        if full:
             self._retry_later()
         for error in self._intake.refusals:
             level = logging.DEBUG if self._has_logged else logging.WARNING

@@ -25,7 +25,7 @@ class Backlog:
         self.queue: deque[Entry] = deque()
         self.least_passed_over: float = math.inf
         # Oldest first, and all of them older than those of the queue.
-        self._passed_over: list[Entry] = []
+        self._passed_over: deque[Entry] = deque()
 
     def __len__(self) -> int:
         return len(self._passed_over) + len(self.queue)
@@ -60,7 +60,7 @@ class Backlog:
 
     def pop_oldest(self) -> Entry:
         """Take the oldest of all; there must be one."""
-        return self._passed_over.pop(0) if self._passed_over else self.queue.popleft()
+        return (self._passed_over or self.queue).popleft()
 
     def num_over(self, nbytes: float) -> int:
         """Return how many were passed over that are larger."""
