@@ -1,5 +1,6 @@
 """The process that lives on: one context of ours, and what it sees of deaths."""
 
+import gc
 import os
 import random
 import time
@@ -107,6 +108,8 @@ def survivor(
         "shm_max_bytes": rng.choice([64 << 20, 256 << 20]),
         "spin_us": rng.choice([0, 0, 200]),
     }
+    # What other tests have left to it would be missed later.
+    gc.collect()
     # What is kept of lost messages is bounded by the marks.
     marks = {"hwm_messages": hwm_messages, "hwm_bytes": 1 << 30, "linger": 0.0}
     with backend.Context(**options) as context:

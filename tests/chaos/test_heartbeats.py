@@ -16,7 +16,8 @@ from tests.transport.waiting import turn_until
 
 from busduct.errors import PeerLostError
 
-INTERVAL, TIMEOUT = 0.05, 0.4
+# Longer than a machine that does much else holds up a process that lives.
+INTERVAL, TIMEOUT = 0.05, 1.5
 HEARTBEAT = {"heartbeat_interval": INTERVAL, "heartbeat_timeout": TIMEOUT}
 
 
@@ -46,8 +47,8 @@ def test_living_peer_that_takes_nothing_stays(
     ours = HEARTBEAT if who != "receiver" else {}
     theirs = HEARTBEAT if who != "sender" else {}
     with overfull(rust, ipc_dir, theirs, **ours) as (context, tx, _):
-        # There is no telling when nothing has happened: many times the bound.
-        end = time.monotonic() + 4 * TIMEOUT
+        # There is no telling when nothing has happened: beyond the bound.
+        end = time.monotonic() + 2 * TIMEOUT
         while time.monotonic() < end:
             context.run_once(INTERVAL)
         assert tx.statistics().num_disconnected == 0

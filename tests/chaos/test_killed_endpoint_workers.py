@@ -53,6 +53,14 @@ class Load:
             self.outcomes[result.error.error_type] += 1
 
 
+def kill_one_at_work(client: HTTPEndpointClient, killed: set[int]) -> None:
+    """Kill a worker that was sent more than it has connections for."""
+    pid = next(each.pid for each in client.stats().workers if each.is_ready)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    killed.add(pid)
+
+
 def kill_one(client: HTTPEndpointClient, killed: set[int], rng: random.Random) -> None:
     """Kill a worker, whatever it does, if one lives."""
     living = set(client.worker_manager.worker_pids.values()) - killed
@@ -78,6 +86,10 @@ def run(num_kills: int, rng: random.Random) -> tuple[Load, HTTPEndpointClient]:
     ):
         load = Load(client)
         killed: set[int] = set()
+        load.fill()
+        # NB: all others may die before they have begun, which takes them longest.
+        load.take(PATIENCE)
+        kill_one_at_work(client, killed)
         while len(killed) < num_kills:
             load.fill()
             kill_one(client, killed, rng)
@@ -98,8 +110,9 @@ def check(load: Load, client: HTTPEndpointClient, num_kills: int) -> None:
     assert set(load.ends) == set(load.prompts)
     assert set(load.ends.values()) == {1}
     assert set(load.outcomes) <= {"answered", "worker_died"}
-    # A worker has started no more than it has connections for.
-    most = num_kills * NUM_CONNECTIONS // NUM_WORKERS
+    # Those on its connections, and those whose answers it still had to send: some
+    # turns of its loop. It had been sent some hundreds more.
+    most = 3 * num_kills * NUM_CONNECTIONS // NUM_WORKERS
     assert load.outcomes["worker_died"] <= most
     assert load.outcomes["answered"] > 0
     statistics = client.stats()

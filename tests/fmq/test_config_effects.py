@@ -133,10 +133,11 @@ async def test_io_threads_of_two_and_more_are_one_thread(
     settings: Settings, values: dict[str, Any], num_more: int
 ) -> None:
     settings.set(**values)
-    before = len(os.listdir("/proc/self/task"))
+    # NB: some of them may have been joined by other tests, and still be listed.
+    before = set(os.listdir("/proc/self/task"))
     async with FMQ() as fmq:
         assert await round_trip(fmq) == b"x"
-        assert len(os.listdir("/proc/self/task")) == before + num_more
+        assert len(set(os.listdir("/proc/self/task")) - before) == num_more
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,8 @@ async def test_linger_bounds_how_long_close_hands_over(settings: Settings) -> No
         await producer.put(b"for nobody")
         before = time.monotonic()
         await producer.close()
-        assert 0.19 <= time.monotonic() - before < 4.0
+        # Without the setting it takes 5 s.
+        assert 0.19 <= time.monotonic() - before < 4.9
 
 
 @pytest.mark.parametrize(

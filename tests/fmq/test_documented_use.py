@@ -46,7 +46,7 @@ def test_small_and_large_payloads_in_one_loop_after_the_other() -> None:
         producer = fmq.queue("test_queue", role="producer")
         consumer = fmq.queue("test_queue", role="consumer")
         await producer.put(b"hello world")
-        message = await consumer.get(timeout=1000)
+        message = await consumer.get(timeout=30_000)
         assert isinstance(message, Message)
         assert message.payload == b"hello world"
         assert message.descriptor is None
@@ -56,7 +56,7 @@ def test_small_and_large_payloads_in_one_loop_after_the_other() -> None:
         producer = fmq.queue("large_queue", role="producer")
         consumer = fmq.queue("large_queue", role="consumer")
         await producer.put(payload, shm_threshold=1024 * 1024)
-        message = await consumer.get(timeout=1000)
+        message = await consumer.get(timeout=30_000)
         assert message is not None
         assert message.descriptor is not None
         assert message.payload == payload
@@ -114,7 +114,7 @@ def test_factory_on_the_class() -> None:
             producer = FMQFactory.q_a2e_producer()
             consumer = FMQFactory.q_a2e_consumer()
             await producer.put({"k": "v"})
-            message = await consumer.get(timeout=1500)
+            message = await consumer.get(timeout=30_000)
             assert isinstance(message, Message)
             assert payload_of(message) == {"k": "v"}
 
@@ -125,8 +125,8 @@ def test_factory_on_the_class() -> None:
             worker = FMQFactory.q_e2w_consumer()
             await to_engine.put("for the engine")
             await to_worker.put("for the worker")
-            assert payload_of(await engine.get(1500)) == "for the engine"
-            assert payload_of(await worker.get(1500)) == "for the worker"
+            assert payload_of(await engine.get(30_000)) == "for the engine"
+            assert payload_of(await worker.get(30_000)) == "for the worker"
 
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(Case)
     outcome = unittest.TextTestRunner().run(suite)
@@ -167,7 +167,7 @@ def test_configuration_by_environment(
         fmq = FMQ()
         consumer = fmq.queue("test_queue", role="consumer")
         await fmq.queue("test_queue").put("found")
-        assert payload_of(await consumer.get(timeout=1500)) == "found"
+        assert payload_of(await consumer.get(timeout=30_000)) == "found"
         assert await asyncio.to_thread(Path(path).is_socket)
 
     asyncio.run(main())

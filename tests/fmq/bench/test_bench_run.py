@@ -146,10 +146,12 @@ async def test_cancelled_it_leaves_no_process(no_leaks: None) -> None:
 @pytest.mark.parametrize("which", [0, 1])
 async def test_a_process_that_dies_ends_it(which: int, no_leaks: None) -> None:
     before = set(children())
+    killed: list[int] = []
 
     def kill(look: BenchProgress) -> None:
-        if any(look.num_got):
-            os.kill(sorted(set(children()) - before)[which], signal.SIGKILL)
+        if any(look.num_got) and not killed:
+            killed.append(sorted(set(children()) - before)[which])
+            os.kill(killed[0], signal.SIGKILL)
 
     part = ("consumer 0", "producer 0")[which]
     with pytest.raises(WorkerDiedError, match=f"{part} died with exit code -9"):

@@ -29,6 +29,8 @@ async def test_acknowledgements_go_out_though_nothing_more_is_asked_for(
 ) -> None:
     async with scene(backend, ipc_dir) as here:
         producer = await here.producer_of(*[b"x"] * 50)
+        # All in one turn of the loop, which does not last until the next telling.
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 50)
         for _ in range(50):
             await here.consumer.get()
         await producer.told(50)

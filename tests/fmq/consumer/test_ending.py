@@ -68,6 +68,7 @@ async def test_close_tells_what_is_done_and_ends_those_who_wait(
 ) -> None:
     async with scene(backend, ipc_dir) as here:
         producer = await here.producer_of(b"a", b"b", b"c")
+        await eventually(lambda: here.consumer.statistics().num_prefetched == 3)
         await here.consumer.get()
         waiting = asyncio.create_task(here.consumer.get_many(10))
         await waiting

@@ -73,7 +73,7 @@ async def test_what_it_had_goes_to_another(
         good = await there.joined()
         assert await good.received(2) == [b"1", b"2"]
         good.acknowledge()
-        assert await there.producer.wait_acknowledged(10.0)
+        assert await there.producer.wait_acknowledged(30.0)
         (error,) = there.producer.recent_errors()
         assert isinstance(error, RemoteProtocolError)
 
@@ -194,7 +194,8 @@ async def test_an_endpoint_that_is_none_is_a_fault(
         there.watcher.list(other, good)
         await there.put(b"x")
         assert await good.received(1) == [b"x"]
-        assert faults(there) == 1
+        # It is tried again after a while.
+        assert faults(there)
 
 
 async def test_nobody_there_is_no_fault(backend: ModuleType, ipc_dir: Path) -> None:
@@ -222,7 +223,7 @@ async def test_faults_of_one_are_logged_once(
                 await bad.greeted(count)
                 bad.say_bytes(b"\xff")
                 await eventually(lambda count=count: faults(there) == count)
-        (record,) = caplog.records
+        (record,) = (each for each in caplog.records if each.name == "busduct.fmq")
         assert bad.member_id.hex() in record.getMessage()
 
 

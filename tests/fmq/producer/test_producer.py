@@ -111,7 +111,7 @@ async def test_what_a_lost_consumer_had_goes_to_another(
         assert await heir.received(2) == [b"1", b"3"]
         assert [data.num_deliveries for data in heir.got] == [2, 2]
         heir.acknowledge()
-        assert await there.producer.wait_acknowledged(10.0)
+        assert await there.producer.wait_acknowledged(30.0)
         statistics = there.producer.statistics()
         assert (statistics.num_acknowledged, statistics.num_redelivered) == (4, 2)
 
@@ -330,11 +330,11 @@ async def test_flush_and_wait_acknowledged(backend: ModuleType, ipc_dir: Path) -
         await there.put(b"x")
         assert not await producer.flush(0.01)
         consumer = await there.joined()
-        assert await producer.flush(10.0)
+        assert await producer.flush(30.0)
         assert not await producer.wait_acknowledged(0.01)
         await consumer.received(1)
         consumer.acknowledge()
-        assert await producer.wait_acknowledged(10.0)
+        assert await producer.wait_acknowledged(30.0)
 
 
 async def test_close_hands_over_beyond_the_window(
@@ -343,7 +343,7 @@ async def test_close_hands_over_beyond_the_window(
     async with party(backend, ipc_dir) as there:
         consumer = await there.joined(prefetch=(1, 1))
         await there.put(*[b"x" * 1000] * 500)
-        closing = asyncio.create_task(there.producer.close(5.0))
+        closing = asyncio.create_task(there.producer.close(30.0))
         assert len(await consumer.received(500)) == 500
         await eventually(lambda: consumer.payloads and closing.done())
         assert there.producer.undelivered() == []

@@ -32,7 +32,7 @@ async def test_what_is_put_in_one_turn_comes_together(
         # The first goes at once, the others at the end.
         assert consumer.num_runs == 1
         consumer.acknowledge()
-        assert await there.producer.wait_acknowledged(10.0)
+        assert await there.producer.wait_acknowledged(30.0)
 
 
 async def test_the_first_of_a_turn_goes_at_once(
