@@ -69,6 +69,12 @@ class SlowRunner(AlphabetRunner):
     step_time = 0.02
 
 
+class CrawlingRunner(AlphabetRunner):
+    """Takes so long that no long request ends by itself while something happens."""
+
+    step_time = 0.1
+
+
 class EmojiRunner(AlphabetRunner):
     """Repeats a text whose characters take up to four bytes and more."""
 

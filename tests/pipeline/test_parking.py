@@ -10,7 +10,7 @@ import pytest
 from busduct.pipeline._parking import Parking
 from busduct.transport import PULL, PUSH, Context, get_zmq_socket
 
-TIMEOUT = 10.0
+TIMEOUT = 50.0
 
 
 @pytest.fixture

@@ -184,6 +184,8 @@ def test_empty_batch_gives_no_rows(runner):
     assert runner.forward([]).shape == (0, runner.vocab_size)
 
 
+# It takes 20 s of a processor, which others may want, too.
+@pytest.mark.timeout(600)
 def test_perplexity_of_the_held_out_sample_is_the_recorded_one(tokenizer):
     text = (DATA / "held_out.txt").read_text().rstrip("\n")
     recorded = json.loads((DATA / "held_out.json").read_text())["perplexity"]

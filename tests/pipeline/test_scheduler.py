@@ -28,7 +28,7 @@ from busduct.pipeline.messages import (
 from busduct.pipeline.scheduler import Scheduler
 from busduct.transport import PULL, PUSH, Context, Socket, get_zmq_socket
 
-TIMEOUT = 10.0
+TIMEOUT = 50.0
 BYTES = [bytes([value]) for value in range(256)]
 
 

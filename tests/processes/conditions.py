@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-TIMEOUT = 20.0
+# Generous: starting a few processes takes that long where many others do so, too. It
+# only turns a test that hangs into one that says where.
+TIMEOUT = 50.0
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes.conditions import TIMEOUT
 
 from busduct._processes import read_settings_line
 
@@ -55,7 +56,7 @@ def test_busy_child_ends_when_its_standard_input_does() -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         child.stdin.close()
-        assert child.wait(10.0) == -signal.SIGIO
+        assert child.wait(TIMEOUT) == -signal.SIGIO
 
 
 def test_child_whose_standard_input_has_ended_already_ends_too() -> None:
@@ -64,4 +65,4 @@ def test_child_whose_standard_input_has_ended_already_ends_too() -> None:
         assert child.stdout is not None
         child.stdin.close()
         assert child.stdout.read() in {b"", b"ready\n"}
-        assert child.wait(10.0) in {1, -signal.SIGIO}
+        assert child.wait(TIMEOUT) in {1, -signal.SIGIO}

@@ -49,10 +49,11 @@ class EchoSettings:
         return json.dumps(self.settings).encode()
 
 
-def ask(command: str = "echo", **data: Any) -> Query:
+def ask(command: str = "echo", *, timeout: float | None = None, **data: Any) -> Query:
     """Make a query for the targets, of an id that no other has."""
     number = next(_numbers)
-    return Query(id=f"query-{number}", data={"command": command, **data})
+    given = {"command": command, **data}
+    return Query(id=f"query-{number}", data=given, timeout=timeout)
 
 
 @asynccontextmanager

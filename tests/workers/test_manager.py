@@ -147,10 +147,19 @@ async def test_worker_that_ignores_the_request_to_end_is_killed(
 
 
 async def test_stopped_worker_ends_too(no_leaks: None) -> None:
-    async with running(worker_graceful_shutdown_wait=0.05) as manager:
+    # The other one may take longer than that to heed the request on a busy machine.
+    async with running(num_workers=1, worker_graceful_shutdown_wait=0.05) as manager:
         await stop(manager.worker_pids[0])
     assert manager.workers[0].exitcode == -signal.SIGKILL
-    assert manager.workers[1].exitcode == -signal.SIGTERM
+
+
+async def test_worker_that_heeds_the_request_to_end_is_not_killed(
+    no_leaks: None,
+) -> None:
+    async with running(worker_graceful_shutdown_wait=50.0) as manager:
+        pass
+    codes = [worker.exitcode for worker in manager.workers]
+    assert codes == [-signal.SIGTERM] * 2
 
 
 def _refuses(manager: WorkerManager) -> bool:
@@ -223,7 +232,7 @@ asyncio.run(main())
 """
 
 
-def test_workers_end_within_a_second_of_their_killed_parent(pool_backend: str) -> None:
+def test_workers_end_with_their_killed_parent(pool_backend: str) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -235,4 +244,4 @@ def test_workers_end_within_a_second_of_their_killed_parent(pool_backend: str) -
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert len(pids) == 3
-    wait_gone(pids, timeout=1.0)
+    wait_gone(pids)
