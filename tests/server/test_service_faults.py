@@ -6,6 +6,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.processes.conditions import wait_gone
@@ -14,12 +15,19 @@ from tests.server.live import SLOW, Service, serving
 
 COMPLETIONS = "/v1/completions"
 NUM_STREAMS = 20
-ERROR_WITHIN = 1.0
+# Less than what answers would take; a second is what users are told, of a machine that
+# has time for it.
+ERROR_WITHIN = 3.0
 
 
 def ask(**fields: object) -> dict[str, object]:
     # Ends with the context, after about five seconds.
     return {"model": "alphabet", "prompt": "a", "max_tokens": 10**6, **fields}
+
+
+def num_restarts_of(health: dict[str, Any], name: str) -> int:
+    (number,) = (p["num_restarts"] for p in health["processes"] if p["name"] == name)
+    return int(number)
 
 
 class Streams:
@@ -54,7 +62,10 @@ def test_streams_end_with_an_error_when_a_process_dies(
     service.until(lambda health: health["num_running"] == NUM_STREAMS)
     killed = time.monotonic()
     _kill(pid)
-    service.until(lambda health: health["status"] == "degraded")
+    # It may be back before anybody asks.
+    service.until(
+        lambda health: health["status"] == "degraded" or num_restarts_of(health, name)
+    )
     for reply, ended in streams.ends():
         assert ended - killed < ERROR_WITHIN
         if reply.status == 200:
@@ -63,6 +74,7 @@ def test_streams_end_with_an_error_when_a_process_dies(
             assert (reply.status, reply.error["code"]) == (503, "worker_died")
     health = service.until(lambda health: health["status"] == "ok")
     assert health["num_running"] == 0
+    assert num_restarts_of(health, name) == 1
     assert service.pid_of(name) != pid
     again = service.post(COMPLETIONS, ask(max_tokens=3))
     assert again.json["choices"][0]["text"] == "bcd"

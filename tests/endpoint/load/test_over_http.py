@@ -53,7 +53,8 @@ async def test_every_api_is_measured(any_loop: str, api: Any, stream: bool) -> N
     # Chunks may come together where the machine is busy, but never early, and not after
     # the end.
     last = report.ttft.mean + 5 * report.itl.mean
-    assert 50 <= last <= report.latency.mean
+    # NB: the mean of the sums and the sum of the means may differ in their last bits.
+    assert 50 <= last <= report.latency.mean + 1e-6
     assert report.tpot.mean == pytest.approx(report.itl.mean, rel=1e-3)
 
 
