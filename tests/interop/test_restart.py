@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import zmq
 from tests.interop.libzmq import Foreign, bind, join, to_ours, to_theirs
 from tests.transport.waiting import eventually
@@ -12,6 +14,13 @@ from tests.transport.waiting import eventually
 FIRST = [[b"first %d" % index] for index in range(200)]
 SECOND = [[b"second %d" % index] for index in range(200)]
 QUICK = {"RECONNECT_IVL": 20}
+
+
+@pytest.fixture(params=["ipc", "tcp"])
+def address(request: pytest.FixtureRequest, ipc_dir: Path, own_port: int) -> str:
+    """Give an endpoint that is nobody else's while no socket listens there."""
+    is_ipc = request.param == "ipc"
+    return f"ipc://{ipc_dir}/a" if is_ipc else f"tcp://127.0.0.1:{own_port}"
 
 
 async def rebind(theirs: zmq.Socket[bytes], endpoint: str) -> None:

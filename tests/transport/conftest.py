@@ -23,8 +23,18 @@ def shared_memory() -> None:
 
 
 @pytest.fixture(params=["ipc", "tcp"])
-def address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
-    """Give an endpoint to bind to, of each transport in turn."""
+def address(request: pytest.FixtureRequest, ipc_dir: Path, own_port: int) -> str:
+    """Give an endpoint to bind to, of each transport in turn.
+
+    It is nobody else's while no socket listens there: a test may bind it again.
+    """
+    is_ipc = request.param == "ipc"
+    return f"ipc://{ipc_dir}/a" if is_ipc else f"tcp://127.0.0.1:{own_port}"
+
+
+@pytest.fixture(params=["ipc", "tcp"])
+def publisher_address(request: pytest.FixtureRequest, ipc_dir: Path) -> str:
+    """Give an endpoint for a publisher, which takes a second one next to it."""
     return f"ipc://{ipc_dir}/a" if request.param == "ipc" else "tcp://127.0.0.1:0"
 
 

@@ -40,8 +40,10 @@ async def mute_subscriber(
         yield mute
 
 
-async def test_nobody_is_waited_for(backend: ModuleType, address: str) -> None:
-    async with publishing(backend, address) as (_, publisher):
+async def test_nobody_is_waited_for(
+    backend: ModuleType, publisher_address: str
+) -> None:
+    async with publishing(backend, publisher_address) as (_, publisher):
         publisher.publish(Sample("t", 0))
         assert await publisher.drain()
         publisher.close()
@@ -50,9 +52,9 @@ async def test_nobody_is_waited_for(backend: ModuleType, address: str) -> None:
 
 
 async def test_subscriber_that_is_in_step_is_not_waited_for(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
-    async with ready_pair(backend, address) as (publisher, subscriber):
+    async with ready_pair(backend, publisher_address) as (publisher, subscriber):
         publish(publisher, samples(0, 10))
         assert await publisher.drain(0.0)
         await publisher.aclose()
@@ -60,9 +62,9 @@ async def test_subscriber_that_is_in_step_is_not_waited_for(
 
 
 async def test_subscriber_that_has_just_come_gets_what_is_held(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
-    async with publishing(backend, address) as (ctx, publisher):
+    async with publishing(backend, publisher_address) as (ctx, publisher):
         publish(publisher, samples(0, 500))
         async with follow(ctx, publisher, replay=500) as subscriber:
             await publisher.wait_subscribers(1)
@@ -72,10 +74,12 @@ async def test_subscriber_that_has_just_come_gets_what_is_held(
 
 
 async def test_subscriber_of_which_something_was_dropped_gets_that(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
     options = {"hwm_messages": 2, "hwm_bytes": 1 << 20, "max_batch": 1}
-    async with ready_pair(backend, address, options, quiet_interval=0.01) as pair:
+    async with ready_pair(
+        backend, publisher_address, options, quiet_interval=0.01
+    ) as pair:
         publisher, subscriber = pair
         large = [Sample("t", number, bytes(1 << 20)) for number in range(12)]
         publish(publisher, large)

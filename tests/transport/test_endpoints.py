@@ -306,10 +306,12 @@ async def test_what_a_disconnected_peer_had_not_got_goes_to_another(
         assert [(await rx.recv())[0] for _ in range(10)] == list(range(10))
 
 
-async def test_tcp_endpoint_is_free_after_close(backend: ModuleType) -> None:
+async def test_tcp_endpoint_is_free_after_close(
+    backend: ModuleType, own_port: int
+) -> None:
     async with backend.Context() as ctx:
         rx, tx = ctx.socket(backend.PULL), ctx.socket(backend.PUSH)
-        endpoint = rx.bind("tcp://127.0.0.1:0")
+        endpoint = rx.bind(f"tcp://127.0.0.1:{own_port}")
         tx.connect(endpoint)
         await tx.send(b"x")
         await rx.recv()

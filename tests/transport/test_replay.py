@@ -59,9 +59,9 @@ class Lossy:
 
 
 async def test_dropped_messages_are_replayed_in_their_place(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
-    async with ready_pair(backend, address) as (publisher, subscriber):
+    async with ready_pair(backend, publisher_address) as (publisher, subscriber):
         lossy = Lossy(publisher)
         publish(publisher, samples(0, 5))
         lossy.lose(publisher, samples(5, 300))
@@ -158,9 +158,9 @@ async def test_messages_under_way_are_not_taken_for_lost(
 
 
 async def test_late_subscriber_begins_with_the_last_and_goes_on(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
-    async with publishing(backend, address) as (ctx, publisher):
+    async with publishing(backend, publisher_address) as (ctx, publisher):
         publish(publisher, samples(0, 100, "a") + samples(0, 2, "b"))
         async with follow(ctx, publisher, replay=5) as subscriber:
             await subscriber.wait_ready(PATIENCE)

@@ -171,18 +171,21 @@ async def test_late_reply_is_counted(backend: ModuleType) -> None:
         serving(backend) as (_, server, endpoint),
         calling(backend, endpoint) as client,
     ):
-        ignored = asyncio.Event()
+        started, ignored = asyncio.Event(), asyncio.Event()
 
         @server.method()
         async def stubborn() -> str:
+            started.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 ignored.set()
             return "late"
 
-        with pytest.raises(WaitTimeoutError):
-            await client.call("stubborn", timeout=0.05)
+        call = asyncio.ensure_future(client.call("stubborn"))
+        # One that is given up before it has begun is never run.
+        await started.wait()
+        call.cancel()
         await ignored.wait()
         await eventually(lambda: server.statistics().num_running == 0)
         assert await client.call("ping") == "pong"
@@ -220,7 +223,7 @@ async def test_killed_server_ends_every_call_that_waits(
     try:
         endpoint = await endpoint_of(process)
         async with calling(
-            backend, endpoint, timeout=None, connect_timeout=0.3
+            backend, endpoint, timeout=None, connect_timeout=2.0
         ) as client:
             assert await client.call("ping") == "pong"
             calls = [asyncio.ensure_future(client.call("hold")) for _ in range(20)]
@@ -241,7 +244,7 @@ async def test_stopped_server_counts_as_gone_by_heartbeat(backend: ModuleType) -
     try:
         endpoint = await endpoint_of(process)
         async with calling(
-            backend, endpoint, timeout=None, heartbeat_interval=0.1
+            backend, endpoint, timeout=None, heartbeat_interval=0.5
         ) as client:
             assert await client.call("ping") == "pong"
             process.send_signal(signal.SIGSTOP)
@@ -271,8 +274,10 @@ async def test_replies_that_came_before_the_end_count(backend: ModuleType) -> No
             assert isinstance(results[num_calls], PeerLostError)
 
 
-async def test_client_goes_on_with_the_next_server(backend: ModuleType) -> None:
-    process = start(SERVER, backend, "tcp://127.0.0.1:0")
+async def test_client_goes_on_with_the_next_server(
+    backend: ModuleType, own_port: int
+) -> None:
+    process = start(SERVER, backend, f"tcp://127.0.0.1:{own_port}")
     try:
         endpoint = await endpoint_of(process)
         async with calling(backend, endpoint) as client:
@@ -333,6 +338,8 @@ async def test_call_without_a_server_ends(backend: ModuleType) -> None:
     ) as client:
         with pytest.raises(PeerLostError, match=r"127\.0\.0\.1:1"):
             await client.call("ping")
+        assert client.statistics().num_pending == 0
+    async with calling(backend, "tcp://127.0.0.1:1", connect_timeout=30.0) as client:
         with pytest.raises(WaitTimeoutError):
             await client.call("ping", timeout=0.01)
         assert client.statistics().num_pending == 0

@@ -32,8 +32,10 @@ pytestmark = pytest.mark.usefixtures("any_loop")
 Ipc = Callable[[str], str]
 
 
-async def test_messages_arrive_in_order(backend: ModuleType, address: str) -> None:
-    async with ready_pair(backend, address) as (publisher, subscriber):
+async def test_messages_arrive_in_order(
+    backend: ModuleType, publisher_address: str
+) -> None:
+    async with ready_pair(backend, publisher_address) as (publisher, subscriber):
         publish(publisher, samples(0, 2000))
         assert await take(subscriber, 2000) == samples(0, 2000)
         assert subscriber.recv_nowait() is None
@@ -193,7 +195,7 @@ async def test_batch_waits_for_its_delay_or_for_flush(
 
 
 async def test_delay_ends(backend: ModuleType, ipc: Ipc) -> None:
-    async with ready_pair(backend, ipc("a"), {"max_delay": 0.02}) as pair:
+    async with ready_pair(backend, ipc("a"), {"max_delay": 1.0}) as pair:
         publisher, subscriber = pair
         publisher.publish(Sample("t", 0))
         await settle()
@@ -203,9 +205,9 @@ async def test_delay_ends(backend: ModuleType, ipc: Ipc) -> None:
 
 
 async def test_large_message_travels_alone_and_in_its_place(
-    backend: ModuleType, address: str
+    backend: ModuleType, publisher_address: str
 ) -> None:
-    async with ready_pair(backend, address) as (publisher, subscriber):
+    async with ready_pair(backend, publisher_address) as (publisher, subscriber):
         sizes = [0, 100_000, 1, 3 << 20, 2, 17_000]
         messages = [Sample("t", n, bytes(nbytes)) for n, nbytes in enumerate(sizes)]
         publish(publisher, messages)

@@ -48,7 +48,8 @@ async def test_cleanup_of_idle_workers_takes_no_time(process_kind: Kind) -> None
         await pool.wait_for_workers_ready(30.0)
         start = time.monotonic()
         pool.cleanup()
-        assert time.monotonic() - start < 5.0
+        # Far less than the linger.
+        assert time.monotonic() - start < 15.0
 
 
 async def test_killed_worker_leaves_all_it_said(process_kind: Kind) -> None:
@@ -88,16 +89,15 @@ async def test_queue_of_a_killed_worker_goes_to_nobody_else(
     pool.cleanup()
 
 
-async def test_worker_killed_idle_is_gone_at_once(process_kind: Kind) -> None:
+async def test_worker_killed_idle_is_gone(process_kind: Kind) -> None:
     pool = process_kind.create()
     with worker_process(pool) as child:
         await pool.wait_for_workers_ready(30.0)
         gone = asyncio.create_task(pool.wait_worker_gone(0))
         await asyncio.sleep(0)
         child.kill()
-        start = time.monotonic()
+        # Nothing but the end of its connection tells of it, for nobody asks.
         await asyncio.wait_for(gone, 20.0)
-        assert time.monotonic() - start < 1.0
     await eventually(lambda: pool.stats().num_connected == 0)
     pool.cleanup()
 

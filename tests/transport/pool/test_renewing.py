@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tests.transport.pool.conftest import Kind, Pool
 from tests.transport.pool.test_pool import query, result, taken
-from tests.transport.waiting import settle
+from tests.transport.waiting import eventually, settle
 
 from busduct.errors import ClosedError
 
@@ -138,6 +138,7 @@ async def test_late_word_of_the_old_one_does_not_count(new_pool: NewPool) -> Non
         await stack.enter_async_context(pool.worker_connector.connect(0))
         # Renewed before the pool has looked at what the first one said.
         pool.renew_worker(0)
+        await eventually(lambda: pool.stats().num_stale_ready == 1)
         with pytest.raises(TimeoutError, match="0/1"):
             await pool.wait_for_workers_ready(0.05)
         assert pool.stats().num_stale_ready == 1
