@@ -14,13 +14,15 @@ from types import ModuleType
 
 import pytest
 import uvloop
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from busduct._backend import load_backend
 from busduct.transport._runtime_dir import base_directory
 
-# On a busy machine one example may take long without being wrong.
-settings.register_profile("busduct", deadline=None)
+# On a busy machine examples may take long, and their making, without being wrong.
+settings.register_profile(
+    "busduct", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("busduct")
 
 # Generous: it only turns a test that hangs into one that says where.

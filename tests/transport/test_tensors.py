@@ -87,7 +87,10 @@ async def test_every_type_arrives_as_an_aligned_read_only_view(
                 assert not view.flags.writeable
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_any_arrays_arrive_bit_by_bit(backend: ModuleType, data: st.DataObject) -> None:
     batches = data.draw(
