@@ -25,7 +25,7 @@ async def joined(
         ) as queue,
         BroadcastReader(queue.handle, context=ctx, hwm_messages=hwm_messages) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         yield queue, reader
 
 

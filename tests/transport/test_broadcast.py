@@ -31,7 +31,7 @@ async def test_each_reader_gets_every_item_in_order(backend: ModuleType) -> None
     async with backend.Context() as ctx, BroadcastQueue(3, context=ctx) as queue:
         readers = [BroadcastReader(queue.handle, r, context=ctx) for r in range(3)]
         received = [asyncio.ensure_future(all_of(reader)) for reader in readers]
-        await queue.wait_ready(10.0)
+        await queue.wait_ready(30.0)
         for item in items:
             await queue.send(item)
         await queue.aclose()
@@ -50,7 +50,7 @@ async def test_items_that_begin_like_names_of_readers_reach_all(
         BroadcastReader(queue.handle, 1, context=ctx) as second,
     ):
         received = [asyncio.ensure_future(all_of(reader)) for reader in (first, second)]
-        await queue.wait_ready(10.0)
+        await queue.wait_ready(30.0)
         names = [peer.routing_id for peer in queue._audience.socket.peers()]
         assert all(len(name) == 25 for name in names)
         items = [
@@ -129,7 +129,7 @@ async def test_waiting_for_readers_ends_with_its_timeout(backend: ModuleType) ->
         BroadcastQueue(2, context=ctx) as queue,
         BroadcastReader(queue.handle, 1, context=ctx) as reader,
     ):
-        await reader.wait_ready(10.0)
+        await reader.wait_ready(30.0)
         with pytest.raises(WaitTimeoutError):
             await queue.wait_ready(0.01)
         states = [rank.state for rank in queue.statistics().ranks]
@@ -145,8 +145,8 @@ async def test_full_queue_holds_the_writer_back(backend: ModuleType) -> None:
         BroadcastReader(queue.handle, 1, context=ctx, hwm_messages=4) as slow,
     ):
         receiving = asyncio.ensure_future(all_of(quick))
-        await slow.wait_ready(10.0)
-        await queue.wait_ready(10.0)
+        await slow.wait_ready(30.0)
+        await queue.wait_ready(30.0)
         num_sent, sending = await fill(queue)
         with pytest.raises(FullError):
             queue.send_nowait(b"no room")
@@ -169,7 +169,7 @@ async def test_bytes_fill_a_queue_as_well_as_items_do(backend: ModuleType) -> No
         BroadcastQueue(1, context=ctx, hwm_bytes=100_000) as queue,
         BroadcastReader(queue.handle, context=ctx, hwm_bytes=1) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         num_sent, sending = await fill(queue)
         statistics = queue.statistics().ranks[0]
         assert statistics.is_full
@@ -190,8 +190,8 @@ async def test_cancelled_send_reaches_nobody(backend: ModuleType) -> None:
         BroadcastReader(queue.handle, 1, context=ctx, hwm_messages=1) as b,
     ):
         for reader in (a, b):
-            await reader.wait_ready(10.0)
-        await queue.wait_ready(10.0)
+            await reader.wait_ready(30.0)
+        await queue.wait_ready(30.0)
         num_sent, sending = await fill(queue)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -208,7 +208,7 @@ async def test_cancelled_receive_loses_nothing(backend: ModuleType) -> None:
         BroadcastQueue(1, context=ctx) as queue,
         BroadcastReader(queue.handle, context=ctx) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         received = []
         num_sent = 0
         for number in range(300):
@@ -233,7 +233,7 @@ async def test_item_over_the_limit_is_refused_and_the_next_one_comes(
         BroadcastQueue(1, context=ctx, max_message_bytes=2048) as queue,
         BroadcastReader(queue.handle, context=ctx) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         with pytest.raises(FrameTooLargeError):
             await queue.send(bytes(2049))
         await queue.send(bytes(2048))

@@ -70,13 +70,13 @@ def fill(queue: BroadcastQueue[Any]) -> int:
 
 def test_readers_get_every_item_in_order(backend: ModuleType) -> None:
     with joined(backend, 3) as (queue, readers):
-        queue.wait_ready_blocking(1.0)
+        queue.wait_ready_blocking(30.0)
         for number in range(100):
             queue.send_blocking(b"%d" % number)
         for reader in readers:
-            got = [reader.recv_blocking(10.0) for _ in range(50)]
+            got = [reader.recv_blocking(30.0) for _ in range(50)]
             while len(got) < 100:
-                got += reader.recv_many_blocking(7, timeout=10.0)
+                got += reader.recv_many_blocking(7, timeout=30.0)
             assert got == [b"%d" % number for number in range(100)]
         queue.close()
         for reader in readers:
@@ -106,8 +106,8 @@ def test_items_go_out_though_nobody_turns_the_writer(backend: ModuleType) -> Non
             break
         queue.send_blocking(b"one")
         queue.send_nowait(b"two")
-        assert reader.recv_blocking(10.0) == b"one"
-        assert reader.recv_blocking(10.0) == b"two"
+        assert reader.recv_blocking(30.0) == b"one"
+        assert reader.recv_blocking(30.0) == b"two"
         assert reader.recv_nowait() is None
 
 
@@ -120,11 +120,11 @@ def test_full_queue_makes_a_send_time_out(backend: ModuleType) -> None:
             queue.send_blocking(bytearray(ITEM), timeout=0.0)
         assert queue.statistics().num_sent == num_sent
         assert queue.statistics().ranks[0].is_full
-        assert [reader.recv_blocking(10.0) for _ in range(num_sent)] == [
+        assert [reader.recv_blocking(30.0) for _ in range(num_sent)] == [
             ITEM
         ] * num_sent
-        queue.send_blocking(memoryview(b"room"), timeout=10.0)
-        assert reader.recv_blocking(10.0) == b"room"
+        queue.send_blocking(memoryview(b"room"), timeout=30.0)
+        assert reader.recv_blocking(30.0) == b"room"
 
 
 def test_receive_times_out(backend: ModuleType) -> None:
@@ -155,7 +155,7 @@ def test_readers_that_leave_are_found_out_amid_a_stream(backend: ModuleType) -> 
         readers[1].close()
         with suppress(PeerLostError):
             for _ in range(10**6):
-                queue.send_blocking(b"x", timeout=10.0)
+                queue.send_blocking(b"x", timeout=30.0)
                 readers[0].recv_nowait()
         assert queue.lost_readers == [1]
         with pytest.raises(PeerLostError, match="rank 1"):
@@ -174,7 +174,7 @@ def test_send_that_blocks_goes_on_without_the_reader_that_left(
         assert queue.lost_readers == [0]
         readers[1].close()
         with pytest.raises(PeerLostError, match="rank 0, 1"):
-            queue.send_blocking(b"x", timeout=10.0)
+            queue.send_blocking(b"x", timeout=30.0)
 
 
 def test_second_reader_of_a_rank_is_refused(backend: ModuleType) -> None:
@@ -187,7 +187,7 @@ def test_second_reader_of_a_rank_is_refused(backend: ModuleType) -> None:
         with pytest.raises(WaitTimeoutError):
             queue.wait_ready_blocking(0.1)
         with pytest.raises(HandshakeError, match="rank 0 has joined already"):
-            second.recv_blocking(10.0)
+            second.recv_blocking(30.0)
         with pytest.raises(HandshakeError):
             second.recv_nowait()
 
@@ -199,7 +199,7 @@ def test_late_reader_is_refused_though_the_writer_is_away(backend: ModuleType) -
         BroadcastReader(queue.handle, context=theirs) as late,
         pytest.raises(HandshakeError, match="nobody listens there"),
     ):
-        late.recv_blocking(10.0)
+        late.recv_blocking(30.0)
 
 
 def test_iterating_ends_with_the_writer(backend: ModuleType) -> None:

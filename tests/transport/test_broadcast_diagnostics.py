@@ -28,7 +28,7 @@ async def test_writer_that_waits_says_for_whom(
         BroadcastReader(queue.handle, 1, context=ctx, hwm_messages=2) as slow,
     ):
         sending = asyncio.ensure_future(queue.send(b"x"))
-        joining = asyncio.ensure_future(slow.wait_ready(10.0))
+        joining = asyncio.ensure_future(slow.wait_ready(30.0))
         receiving = asyncio.ensure_future(all_of(quick))
         await eventually(lambda: "s for rank 2 to join" in caplog.text)
         await joining
@@ -63,7 +63,7 @@ async def test_reader_that_waits_says_so(
         BroadcastReader(queue.handle, context=ctx, warn_after=0.01) as reader,
     ):
         receiving = asyncio.ensure_future(reader.recv())
-        await queue.wait_ready(10.0)
+        await queue.wait_ready(30.0)
         await eventually(lambda: "the reader of rank 0 of" in caplog.text)
         await eventually(lambda: caplog.text.count("for an item") >= 2)
         assert reader.statistics().waiting_seconds > 0.02

@@ -27,8 +27,8 @@ async def test_reader_that_leaves_is_dropped_and_the_others_go_on(
         BroadcastReader(queue.handle, 1, context=ctx, hwm_messages=2) as leaves,
     ):
         receiving = asyncio.ensure_future(all_of(stays))
-        await leaves.wait_ready(10.0)
-        await queue.wait_ready(10.0)
+        await leaves.wait_ready(30.0)
+        await queue.wait_ready(30.0)
         num_sent, sending = await fill(queue)
         await leaves.aclose()
         await sending
@@ -48,8 +48,8 @@ async def test_loss_of_a_reader_ends_a_send_that_waits(backend: ModuleType) -> N
         BroadcastReader(queue.handle, 0, context=ctx, hwm_messages=1) as stuck,
         BroadcastReader(queue.handle, 1, context=ctx) as leaves,
     ):
-        await asyncio.gather(stuck.wait_ready(10.0), leaves.wait_ready(10.0))
-        await queue.wait_ready(10.0)
+        await asyncio.gather(stuck.wait_ready(30.0), leaves.wait_ready(30.0))
+        await queue.wait_ready(30.0)
         _, sending = await fill(queue)
         await leaves.aclose()
         with pytest.raises(PeerLostError, match="rank 1 of broadcast queue"):
@@ -63,7 +63,7 @@ async def test_loss_of_a_reader_ends_a_send_that_waits(backend: ModuleType) -> N
 async def test_nothing_is_sent_to_nobody(backend: ModuleType) -> None:
     async with backend.Context() as ctx, BroadcastQueue(2, context=ctx) as queue:
         readers = [BroadcastReader(queue.handle, rank, context=ctx) for rank in (0, 1)]
-        await asyncio.gather(*(reader.wait_ready(10.0) for reader in readers))
+        await asyncio.gather(*(reader.wait_ready(30.0) for reader in readers))
         await queue.send(b"x")
         await readers[0].aclose()
         await eventually(lambda: queue.lost_readers == [0])
@@ -82,7 +82,7 @@ async def test_send_that_waits_for_the_last_reader_fails_with_it(
         BroadcastQueue(1, context=ctx, hwm_messages=1) as queue,
         BroadcastReader(queue.handle, context=ctx, hwm_messages=1) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         _, sending = await fill(queue)
         await reader.aclose()
         with pytest.raises(PeerLostError, match="rank 0"):
@@ -143,7 +143,7 @@ async def test_closed_queue_takes_nothing(backend: ModuleType) -> None:
         with pytest.raises(ClosedError):
             queue.send_blocking(b"x", 1.0)
         with pytest.raises(ClosedError):
-            queue.wait_ready_blocking(1.0)
+            queue.wait_ready_blocking(30.0)
         assert queue.closed
         assert queue.statistics().num_sent == 0
 
@@ -182,7 +182,7 @@ async def test_death_of_the_writer_wakes_readers(backend: ModuleType) -> None:
         theirs = backend.Context()
         queue = BroadcastQueue(3, context=theirs, linger=0)
         readers = [BroadcastReader(queue.handle, r, context=ctx) for r in range(3)]
-        await asyncio.gather(*(end.wait_ready(10.0) for end in (queue, *readers)))
+        await asyncio.gather(*(end.wait_ready(30.0) for end in (queue, *readers)))
         await queue.send(b"x")
         assert [await reader.recv() for reader in readers] == [b"x"] * 3
         waiting = [asyncio.ensure_future(reader.recv()) for reader in readers]
@@ -226,7 +226,7 @@ async def test_context_that_is_closed_ends_queue_and_reader(
         BroadcastReader(queue.handle, context=theirs) as reader,
     ):
         receiving = asyncio.ensure_future(reader.recv())
-        await queue.wait_ready(10.0)
+        await queue.wait_ready(30.0)
         await theirs.aclose()
         with pytest.raises(ClosedError):
             await receiving

@@ -22,11 +22,11 @@ async def test_readers_may_leave_their_rank_to_the_writer(backend: ModuleType) -
         BroadcastReader(queue.handle, context=ctx) as a,
         BroadcastReader(queue.handle, context=ctx) as b,
     ):
-        joining = [asyncio.ensure_future(reader.wait_ready(10.0)) for reader in (a, b)]
+        joining = [asyncio.ensure_future(reader.wait_ready(30.0)) for reader in (a, b)]
         await eventually(lambda: len(queue._audience.socket.peers()) == 2)
         assert a.rank is None
         async with BroadcastReader(queue.handle, 0, context=ctx) as chosen:
-            await chosen.wait_ready(10.0)
+            await chosen.wait_ready(30.0)
             await asyncio.gather(*joining)
             assert {a.rank, b.rank} == {1, 2}
             assert chosen.rank == 0
@@ -39,9 +39,9 @@ async def test_second_reader_of_a_rank_is_refused(backend: ModuleType) -> None:
         BroadcastReader(queue.handle, 0, context=ctx) as first,
         BroadcastReader(queue.handle, 0, context=ctx) as second,
     ):
-        await first.wait_ready(10.0)
+        await first.wait_ready(30.0)
         with pytest.raises(HandshakeError, match="rank 0 has joined already"):
-            await second.wait_ready(10.0)
+            await second.wait_ready(30.0)
         with pytest.raises(HandshakeError, match="rank 0 has joined already"):
             await second.recv()
         assert second.closed
@@ -55,7 +55,7 @@ async def test_reader_that_comes_late_is_refused(backend: ModuleType) -> None:
         BroadcastQueue(1, context=ctx) as queue,
         BroadcastReader(queue.handle, 0, context=ctx) as reader,
     ):
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         async with BroadcastReader(queue.handle, 0, context=ctx) as late:
             with pytest.raises(HandshakeError, match="nobody listens there"):
                 await late.recv()
@@ -66,7 +66,7 @@ async def test_reader_that_comes_late_is_refused(backend: ModuleType) -> None:
 async def test_one_reader_too_many_is_refused(backend: ModuleType) -> None:
     async with backend.Context() as ctx, BroadcastQueue(2, context=ctx) as queue:
         readers = [BroadcastReader(queue.handle, context=ctx) for _ in range(3)]
-        joining = (reader.wait_ready(10.0) for reader in readers)
+        joining = (reader.wait_ready(30.0) for reader in readers)
         results = await asyncio.gather(*joining, return_exceptions=True)
         assert sorted(map(type, results), key=str) == [
             type(None),
@@ -82,7 +82,7 @@ async def test_reader_lost_before_all_are_there_may_be_replaced(
 ) -> None:
     async with backend.Context() as ctx, BroadcastQueue(2, context=ctx) as queue:
         async with BroadcastReader(queue.handle, 1, context=ctx) as reader:
-            await reader.wait_ready(10.0)
+            await reader.wait_ready(30.0)
         await eventually(lambda: queue.statistics().ranks[1].state == "missing")
         async with (
             BroadcastReader(queue.handle, 1, context=ctx) as second,
@@ -104,7 +104,7 @@ async def test_rank_that_the_queue_has_not_is_refused(backend: ModuleType) -> No
         )
         async with BroadcastReader(larger, 8, context=ctx) as reader:
             with pytest.raises(HandshakeError, match="rank is 8; the queue has 2"):
-                await reader.wait_ready(10.0)
+                await reader.wait_ready(30.0)
 
 
 async def test_handle_of_another_queue_is_refused(backend: ModuleType) -> None:
@@ -162,7 +162,7 @@ async def test_stranger_that_subscribes_is_told_of(backend: ModuleType) -> None:
         BroadcastReader(queue.handle, context=ctx) as reader,
     ):
         await stranger.send(subscribe(b""))
-        await asyncio.gather(reader.wait_ready(10.0), queue.wait_ready(10.0))
+        await asyncio.gather(reader.wait_ready(30.0), queue.wait_ready(30.0))
         assert queue.statistics().num_strangers == 1
 
 
@@ -178,7 +178,7 @@ async def test_reader_takes_nothing_from_a_writer_that_is_none(
         endpoint = publisher.bind(ipc("a"))
         handle = BroadcastHandle(1, 1, 1 << 20, "00" * 8, endpoint)
         async with BroadcastReader(handle, context=ctx) as reader:
-            joining = asyncio.ensure_future(reader.wait_ready(10.0))
+            joining = asyncio.ensure_future(reader.wait_ready(30.0))
             name = (await publisher.recv())[1:]
             await publisher.send(name + b"an item before it is welcome")
             for parts in (
@@ -222,7 +222,7 @@ async def test_reader_that_is_not_welcome_yet_is_told_of_the_end(
         BroadcastQueue(2, context=ctx) as queue,
         BroadcastReader(queue.handle, context=ctx) as reader,
     ):
-        joining = asyncio.ensure_future(reader.wait_ready(10.0))
+        joining = asyncio.ensure_future(reader.wait_ready(30.0))
         await eventually(lambda: len(queue._audience.socket.peers()) == 1)
         await queue.aclose()
         with pytest.raises(HandshakeError):

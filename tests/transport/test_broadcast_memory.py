@@ -44,7 +44,7 @@ async def joined(
             for rank in range(NUM_READERS)
         ]
         ends = (queue, *readers)
-        await asyncio.gather(*(end.wait_ready(10.0) for end in ends))
+        await asyncio.gather(*(end.wait_ready(30.0) for end in ends))
         yield ctx, queue, readers
 
 
