@@ -324,8 +324,9 @@ async def test_peer_that_reads_slowly_is_not_given_up(
     async with backend.Context() as ctx:
         tx = ctx.socket(
             backend.PUSH,
-            heartbeat_interval=0.01,
-            # NB: what holds up this process holds up the peer as well.
+            # NB: a PING that went before the message would never be answered.
+            heartbeat_interval=0.5,
+            # What holds up this process holds up the peer as well.
             heartbeat_timeout=1.0,
             send_buffer_bytes=16384,
             linger=0,
