@@ -70,7 +70,8 @@ async def test_reader_that_waits_says_so(
         await queue.send(b"x")
         assert await receiving == b"x"
         assert reader.statistics().waiting_seconds == 0.0
-        assert {record.levelname for record in caplog.records} == {"INFO"}
+        told = [each for each in caplog.records if each.name == "busduct.broadcast"]
+        assert {record.levelname for record in told} == {"INFO"}
 
 
 async def test_nobody_warns_unless_told_to(
@@ -80,7 +81,7 @@ async def test_nobody_warns_unless_told_to(
     async with backend.Context() as ctx, BroadcastQueue(1, context=ctx) as queue:
         with pytest.raises(TimeoutError):
             await queue.wait_ready(0.05)
-        assert caplog.text == ""
+        assert "busduct.broadcast" not in {record.name for record in caplog.records}
         for warn_after in (0.0, -1.0, float("nan")):
             with pytest.raises(ConfigError, match="warn_after"):
                 BroadcastQueue(1, context=ctx, warn_after=warn_after)

@@ -121,7 +121,7 @@ async def test_other_exceptions_show_nothing_but_an_id(
         assert caught.value.type == "InternalError"
         text, _, incident = caught.value.message.rpartition(" ")
         assert text == "internal error, id"
-        (record,) = caplog.records
+        (record,) = (r for r in caplog.records if r.name == "busduct.rpc")
         assert incident in record.getMessage()
         assert record.exc_info
         assert "secret" in str(record.exc_info[1])
