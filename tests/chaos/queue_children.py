@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.ledger import Ledger, Word
 from tests.chaos.queue_traffic import MAX_MESSAGES_EACH, index_of
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 50.0
 
 
 def until(condition: Callable[[], Any]) -> Any:

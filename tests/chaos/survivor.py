@@ -14,7 +14,7 @@ from tests.chaos.children import Child, moment
 from tests.chaos.traces import has_named_memory, num_fds, num_maps
 from tests.transport.waiting import turn_until
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 50.0
 
 
 class Survivor:

@@ -26,7 +26,7 @@ from busduct.fmq._topic._parking import MAX_PARKED
 
 pytestmark = pytest.mark.usefixtures("home", "no_leaks")
 
-PATIENCE = 20.0
+PATIENCE = 50.0
 
 
 def line_of(process: "subprocess.Popen[str]") -> str:

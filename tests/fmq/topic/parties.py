@@ -13,7 +13,7 @@ from busduct.fmq._topic._message import TopicMessage
 from busduct.fmq._topic._subscription import TopicSubscription
 from busduct.fmq.topic import Topic
 
-PATIENCE = 20.0
+PATIENCE = 50.0
 NAME = "load"
 
 
