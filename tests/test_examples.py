@@ -14,10 +14,12 @@ def output_of(*arguments: str) -> str:
         [sys.executable, "-W", "error", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
-    assert (ran.returncode, ran.stderr) == (0, "")
+    # Where processes take long to start, who waits for them says so.
+    told = [line for line in ran.stderr.splitlines() if " has waited " not in line]
+    assert (ran.returncode, told) == (0, [])
     return ran.stdout
 
 

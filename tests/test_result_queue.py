@@ -174,7 +174,7 @@ async def test_another_loop_is_woken() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(take()))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(50)
     for number in range(100):
         queue.put(numbered(number))
         if number % 10 == 0:
@@ -189,7 +189,7 @@ async def test_a_thread_without_a_loop_is_woken() -> None:
         waiting = threads.submit(queue.recv_blocking, None)
         await until(lambda: bool(queue._line))
         queue.put(numbered(7))
-        item = waiting.result(10)
+        item = waiting.result(50)
     assert item is not None
     assert item.id == "7"
 

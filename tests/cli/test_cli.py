@@ -30,7 +30,7 @@ def busduct_command(
         [sys.executable, "-m", "busduct.cli", *arguments],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=100,
         text=True,
         # Wide enough that no path is broken in two.
         env={**os.environ, "COLUMNS": "400", **environment},
@@ -205,7 +205,7 @@ def test_ctrl_c_ends_generate_and_its_processes() -> None:
         assert process.stderr is not None
         os.close(writer)
         # It writes more than there is room for, and so has not ended.
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while num_readable(reader) <= PIPE_BYTES - 64:
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -214,6 +214,6 @@ def test_ctrl_c_ends_generate_and_its_processes() -> None:
             pass
         assert process.wait(20) == 130
         # Its end of file says that every process that held the pipe has ended.
-        assert select.select([process.stderr], [], [], 5)[0]
+        assert select.select([process.stderr], [], [], 20)[0]
         errors = process.stderr.read().decode()
     assert not re.search("Traceback|Exception|Error", errors)

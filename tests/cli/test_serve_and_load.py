@@ -43,12 +43,14 @@ def test_example_of_the_pool_asks_the_service(url: str) -> None:
         [sys.executable, "-W", "error", script, url, "--model", "busduct-austen"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=True,
     )
     assert ran.stderr == ""
     rows = [line.split() for line in ran.stdout.splitlines()[-3:]]
     counts = {row[0]: int(row[-1]) for row in rows if row[0] != "ended"}
-    assert counts["answered"] >= 84
+    # All but those on the killed worker's 8 connections, and those whose answers it had
+    # yet to send: some turns of its loop. What it had not started is done by another.
+    assert counts["answered"] >= 76
     assert sum(counts.values()) == 100
     assert rows[-1] == ["ended", "once", "100"]

@@ -26,10 +26,8 @@ async def test_warm_up_keeps_to_the_limit_and_tells_what_it_made() -> None:
         assert len(server.peers) == 4
 
 
-async def test_warm_up_without_a_server_ends(any_loop: str) -> None:
-    async with serving(say_ok) as server:
-        port = server.port
-    async with client_of(port) as client:
+async def test_warm_up_without_a_server_ends(any_loop: str, own_port: int) -> None:
+    async with client_of(own_port) as client:
         assert await client.pool.warm_up(3) == 0
 
 
@@ -42,7 +40,7 @@ async def test_idle_connections_are_closed_by_the_client(any_loop: str) -> None:
         begin = loop.time()
         await client.pool.warm_up(3)
         await until(lambda: server.num_open == 0)
-        assert 0.09 < loop.time() - begin < 5.0
+        assert loop.time() - begin > 0.09
         assert client.pool.num_open == 0
         assert client.pool._idle_timer is None
         assert (await client.ask()).error is None

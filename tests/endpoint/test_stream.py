@@ -155,7 +155,7 @@ async def test_a_reader_in_another_loop_is_woken() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(read()))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(50)
     for number in range(500):
         buffer.put(chunk(f"{number} "))
         if number % 50 == 0:

@@ -38,7 +38,7 @@ def config_of(url: str, **settings: Any) -> HTTPClientConfig:
             "num_workers": 1,
             "max_connections": 4,
             "warmup_connections": 1,
-            "worker_graceful_shutdown_wait": 10.0,
+            "worker_graceful_shutdown_wait": 50.0,
             **settings,
         }
     )
@@ -112,7 +112,8 @@ async def test_query_that_the_endpoint_stalls_ends_at_its_timeout() -> None:
         manager = WorkerManager(config, asyncio.get_running_loop())
         await manager.initialize()
         try:
-            query = Query(id="a", data={"prompt": "x", "stream": True}, timeout=0.3)
+            # Long enough for the request to be at the endpoint by then.
+            query = Query(id="a", data={"prompt": "x", "stream": True}, timeout=2.0)
             (result,) = await answers(manager, query)
             assert result.error is not None
             assert result.error.error_type == "timeout"

@@ -28,7 +28,7 @@ def alphabet_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def slow_service(alphabet_model: Path) -> Iterator[Service]:
-    """A service of its own for one test, which gives 50 tokens a second."""
+    """A service of its own for one test, which gives 10 tokens a second."""
     with serving(
         "--model", str(alphabet_model), "--runner", SLOW, "--max-batch-size", "32"
     ) as service:

@@ -110,12 +110,12 @@ def hosted(engine: StandInEngine, **settings: Any) -> Iterator[Client]:
 
     thread = threading.Thread(target=uvloop.run, args=(run(),), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(50)
     try:
         yield Client(bound.getsockname()[1])
     finally:
         loop, listener = held[0]
         loop.call_soon_threadsafe(listener.cut_off)
-        thread.join(10)
+        thread.join(50)
         bound.close()
         assert not thread.is_alive()

@@ -20,8 +20,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from busduct.pipeline._incremental import _byte_of_char
 
 START_TIMEOUT = 40.0
-TIMEOUT = 20.0
-SLOW = "tests.pipeline.fake_runner:SlowRunner"
+TIMEOUT = 50.0
+SLOW = "tests.pipeline.fake_runner:CrawlingRunner"
 
 
 class Service(Client):

@@ -85,7 +85,7 @@ class StandInEngine:
             last_error=None,
         )
 
-    def wait_running(self, count: int, timeout: float = 5.0) -> bool:
+    def wait_running(self, count: int, timeout: float = 50.0) -> bool:
         """Wait in another thread until this many requests run."""
         deadline = time.monotonic() + timeout
         with self._changed:

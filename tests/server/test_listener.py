@@ -19,7 +19,7 @@ def test_a_connection_without_a_request_is_closed(
 ) -> None:
     with (
         hosted(engine, idle_timeout=1) as client,
-        socket.create_connection(("127.0.0.1", client.port), 10) as peer,
+        socket.create_connection(("127.0.0.1", client.port), 20) as peer,
     ):
         peer.sendall(said)
         assert peer.recv(1000) == b""
@@ -30,7 +30,7 @@ def test_an_answered_connection_that_stalls_in_its_next_head_is_closed(
 ) -> None:
     with (
         hosted(engine, idle_timeout=1) as client,
-        socket.create_connection(("127.0.0.1", client.port), 10) as peer,
+        socket.create_connection(("127.0.0.1", client.port), 20) as peer,
     ):
         peer.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
         assert peer.recv(1000).startswith(b"HTTP/1.1 200 ")
@@ -54,7 +54,7 @@ def test_a_request_under_way_outlives_the_idle_timeout(engine: StandInEngine) ->
 def test_headers_without_end_are_refused(engine: StandInEngine) -> None:
     with (
         hosted(engine) as client,
-        socket.create_connection(("127.0.0.1", client.port), 10) as peer,
+        socket.create_connection(("127.0.0.1", client.port), 20) as peer,
     ):
         peer.sendall(b"GET /health HTTP/1.1\r\n")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):

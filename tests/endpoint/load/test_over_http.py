@@ -9,7 +9,13 @@ import pytest
 import trustme
 
 from busduct.endpoint.echo import Delay, EchoConfig, EchoServer
-from busduct.endpoint.load import Lengths, LoadConfig, LoadReport, LoadRun
+from busduct.endpoint.load import (
+    Lengths,
+    LoadConfig,
+    LoadReport,
+    LoadRun,
+    Progress,
+)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -105,6 +111,17 @@ async def test_requests_that_take_too_long_have_failed() -> None:
 
 async def test_endpoint_that_dies_ends_no_run() -> None:
     config = EchoConfig(mode="variable", ttft=Delay(mean=0.01), num_processes=1)
+    has_died = False
+
+    def look(progress: Progress) -> None:
+        """Kill the endpoint once it has answered, and end when that has shown."""
+        nonlocal has_died
+        if progress.num_completed and not has_died:
+            has_died = True
+            os.kill(echo.pids[0], signal.SIGKILL)
+        if progress.num_failed:
+            run.stop()
+
     async with EchoServer(config) as echo:
         run = LoadRun(
             LoadConfig(
@@ -112,15 +129,16 @@ async def test_endpoint_that_dies_ends_no_run() -> None:
                 num_workers=1,
                 num_connections=8,
                 concurrency=8,
-                duration=1.0,
+                duration=100.0,
                 output_lengths=Lengths.fixed(1),
             ),
-            on_progress=lambda _: os.kill(echo.pids[0], signal.SIGKILL),
-            progress_interval=0.3,
+            on_progress=look,
+            progress_interval=0.1,
         )
         report = await run.run()
     requests = report.requests
-    assert requests.completed + requests.failed == requests.issued
+    ended = requests.completed + requests.failed
+    assert ended + requests.unfinished == requests.issued
     assert requests.completed > 0
     assert requests.failed > 0
     assert set(requests.errors) <= {"connection", "truncated"}
