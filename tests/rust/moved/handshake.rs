@@ -232,7 +232,8 @@ fn a_peer_that_stops_amid_the_move_is_let_go() {
     let cut = &half.offer()[..5];
     for said in [&[][..], cut, &half.offer()] {
         let mut scene = Scene::new(|options| {
-            options.handshake_timeout = Duration::from_millis(100);
+            // Time enough to get that far, though this thread may be held up for a while.
+            options.handshake_timeout = Duration::from_millis(500);
         });
         let mut raw = able(&mut scene);
         raw.write_with(&[&command(b"\x04PING\0\0")[..], said].concat(), &half.fds());

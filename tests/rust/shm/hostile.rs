@@ -1,6 +1,7 @@
 //! A side that scribbles over whatever it can write, while the other works on.
 //!
-//! For as many seconds as `BUSDUCT_HOSTILE_SECONDS` says, or 1.
+//! For as many seconds as `BUSDUCT_HOSTILE_SECONDS` says, or 1; longer where the machine is
+//! busy, until enough has happened.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +21,24 @@ const RING_BYTES: usize = 4096;
 const SLOT_BYTES: usize = 8192;
 const NUM_SLOTS: u16 = 16;
 const TABLE_BYTES: usize = 4096;
+const PATIENCE: Duration = Duration::from_secs(60);
 
-fn deadline() -> Instant {
-    let seconds = std::env::var("BUSDUCT_HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok());
-    Instant::now() + Duration::from_secs(seconds.unwrap_or(1))
+/// How long a test goes on.
+struct Term {
+    end: Instant,
+}
+
+impl Term {
+    fn begin() -> Self {
+        let text = std::env::var("BUSDUCT_HOSTILE_SECONDS").ok();
+        let seconds = text.and_then(|text| text.parse().ok()).unwrap_or(1);
+        Self { end: Instant::now() + Duration::from_secs(seconds) }
+    }
+
+    fn goes_on(&self, suffices: bool) -> bool {
+        let now = Instant::now();
+        now < self.end || (!suffices && now < self.end + PATIENCE)
+    }
 }
 
 /// Numbers after G. Marsaglia, "Xorshift RNGs" (2003).
@@ -102,6 +117,10 @@ impl Tally {
         result.ok()
     }
 
+    fn suffices(&self) -> bool {
+        self.num_good > 10 && self.num_refused > 10
+    }
+
     fn check(&self, what: &str) {
         assert!(self.num_good > 10, "{what} went well {} times", self.num_good);
         assert!(self.num_refused > 10, "{what} was refused {} times", self.num_refused);
@@ -134,13 +153,13 @@ fn an_owner_bears_a_hostile_peer() {
     let (mut data, _data_fd) = RingData::create(RING_BYTES).unwrap();
     let mut random = Random(7);
     let mut tally = Tally::default();
-    let deadline = deadline();
+    let term = Term::begin();
     beside(
         |random| scribble_control(random, control_fd.as_fd()),
         || {
             let mut writer = RingWriter::new(control.clone(), RING_BYTES);
             let mut kept = Vec::new();
-            while Instant::now() < deadline {
+            while term.goes_on(tally.suffices()) {
                 let nbytes = random.below(100_000);
                 if let Some(mut slot) = ends.arena.take(nbytes) {
                     let payload = pattern(nbytes as u8, nbytes);
@@ -247,14 +266,15 @@ fn a_receiver_bears_a_hostile_owner() {
     let mut owner = HostileOwner { control, ring, segment };
     let mut random = Random(11);
     let (mut reads, mut takes) = (Tally::default(), Tally::default());
-    let mut refusals = [0; 4];
-    let deadline = deadline();
+    let mut refusals = [0_u32; 4];
+    let term = Term::begin();
     beside(
         |random| owner.scribble(random),
         || {
             let mut reader = RingReader::new(peer_control.clone(), RING_BYTES);
             let mut leases = Vec::new();
-            while Instant::now() < deadline {
+            let is_each_there = |refusals: &[u32; 4]| refusals.iter().all(|count| *count > 0);
+            while term.goes_on(reads.suffices() && takes.suffices() && is_each_there(&refusals)) {
                 if reads.count(read_ring(&mut reader, &data)).is_none() {
                     reader = RingReader::new(peer_control.clone(), RING_BYTES);
                 }

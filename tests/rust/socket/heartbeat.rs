@@ -148,28 +148,34 @@ fn peer_silent_for_longer_than_its_own_ttl_is_given_up() {
 
 #[test]
 fn peer_that_is_heard_within_its_ttl_or_takes_it_back_stays() {
+    // Long enough for this thread to be held up for a while.
+    let (ttl, beyond) = (b"\x00\x08", Duration::from_millis(900));
     let mut scene = Scene::new(|_| {});
-    for _ in 0..10 {
-        scene.raw.write(&command(&[b"\x04PING", TTL].concat()));
+    let end = Instant::now() + beyond;
+    while Instant::now() < end {
+        scene.raw.write(&command(&[b"\x04PING", &ttl[..]].concat()));
         scene.stays_for(Duration::from_millis(40));
     }
     scene.raw.write(&command(b"\x04PING\x00\x00"));
-    scene.stays_for(Duration::from_millis(300));
+    scene.stays_for(beyond);
 }
 
 #[test]
 fn two_idle_sockets_keep_each_other_alive() {
+    // Both are held up where this thread is, an answer under way or not.
+    let (bound, beyond) = (Duration::from_millis(500), Duration::from_millis(1200));
     let (place, mut context) = (Place::new(), core());
     let beating = |options: &mut SocketOptions| {
         options.heartbeat_interval = Some(INTERVAL);
-        options.heartbeat_ttl = Some(Duration::from_millis(100));
+        options.heartbeat_timeout = Some(bound);
+        options.heartbeat_ttl = Some(bound);
     };
     let pull = open_with(&mut context, Pull, beating);
     let push = open_with(&mut context, Push, beating);
     context.bind(pull, &place.endpoint("p"), false).unwrap();
     context.connect(push, &place.endpoint("p")).unwrap();
     until_peers(&mut context, pull, 1);
-    let end = Instant::now() + INTERVAL * 25;
+    let end = Instant::now() + beyond;
     until(&mut context, |_| Instant::now() >= end);
     for key in [pull, push] {
         assert_eq!(context.statistics(key).counters.num_disconnected, 0);

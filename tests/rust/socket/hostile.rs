@@ -9,7 +9,8 @@ use busduct::zmtp::{Error, encode_error, encode_greeting};
 use crate::drive::{Core, Place, core, open, open_with, recv, send, until, until_peers};
 use crate::raw::{Raw, command, frame, ping, ready};
 
-const SOON: Duration = Duration::from_millis(150);
+/// Time enough for the honest peer, though this thread may be held up for a while.
+const SOON: Duration = Duration::from_millis(500);
 
 /// A PULL with an honest PUSH, and room for others.
 struct Scene {
