@@ -55,7 +55,7 @@ def test_snippet_prints_what_the_page_says(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
         env={**os.environ, "BUSDUCT_BACKEND": backend.BACKEND},
     )
