@@ -149,7 +149,7 @@ fn peer_silent_for_longer_than_its_own_ttl_is_given_up() {
 #[test]
 fn peer_that_is_heard_within_its_ttl_or_takes_it_back_stays() {
     // Long enough for this thread to be held up for a while.
-    let (ttl, beyond) = (b"\x00\x08", Duration::from_millis(900));
+    let (ttl, beyond) = (b"\x00\x08", Duration::from_millis(1200));
     let mut scene = Scene::new(|_| {});
     let end = Instant::now() + beyond;
     while Instant::now() < end {
