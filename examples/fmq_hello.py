@@ -52,6 +52,9 @@ if __name__ == "__main__":
     for worker in workers:
         worker.start()
     asyncio.run(main())
+    # Its messages may go to the other one before the system tells of its end.
+    for worker in workers:
+        worker.join(timeout=1.0)
     killed = sum(worker.exitcode is not None for worker in workers)
     for worker in workers:
         worker.kill()

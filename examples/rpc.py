@@ -54,7 +54,7 @@ async def ask(client: RpcClient) -> None:
     except RemoteError as error:
         print(error)
     try:
-        await client.call("train", timeout=0.1)
+        await client.call("train", timeout=0.5)
     except WaitTimeoutError as error:
         print(error)
 

@@ -34,7 +34,7 @@ def test_remote_calls_are_answered() -> None:
         "LoadedModel(name='small', num_layers=2)",
         "NoSuchModelError: there is no model 'huge'",
         "InvalidParametersError: Expected `str`, got `int` - at `$.name`",
-        "timed out after 0.1 s",
+        "timed out after 0.5 s",
         "the server stops training",
         "UnknownMethodError: no method 'where'",
         "only here",

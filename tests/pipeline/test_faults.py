@@ -280,13 +280,16 @@ async def test_idle_processes_use_no_processor_time(make_config: MakeConfig) -> 
     async with Engine(make_config()) as engine:
         await engine.complete("a", SHORT)
         pids = [os.getpid(), *(pid_of(engine, name) for name in PROCESSES)]
-        before = [ticks_of(pid) for pid in pids]
-        await asyncio.get_running_loop().run_in_executor(
-            None, select.select, [], [], [], 5.0
-        )
-        used = [ticks_of(pid) - start for pid, start in zip(pids, before, strict=True)]
-    # A tick is 10 ms; one may fall to the account of who wakes only to measure.
-    assert max(used) <= 1
+        used = [2]
+        # What goes on after the request is over some time; polling never is. A tick is
+        # 10 ms; one may fall to the account of who wakes only to measure.
+        while max(used) > 1:
+            before = [ticks_of(pid) for pid in pids]
+            await asyncio.get_running_loop().run_in_executor(
+                None, select.select, [], [], [], 5.0
+            )
+            after = [ticks_of(pid) for pid in pids]
+            used = [end - start for end, start in zip(after, before, strict=True)]
 
 
 def ticks_of(pid: int) -> int:
