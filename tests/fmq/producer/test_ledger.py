@@ -80,6 +80,39 @@ def test_the_consumer_with_fewest_messages_is_served() -> None:
     assert idle.ids == [3, 4, 5]
 
 
+def test_consumers_that_have_many_are_served_some_at_once() -> None:
+    book, first, second = ledger(), Sent(), Sent()
+    book.add(first.share)
+    book.add(second.share)
+    put(book, 32)
+    assert len(first.ids) == len(second.ids) == 16
+    put(book, 6)
+    # An eighth of what they have, after the one that was its turn.
+    assert (first.ids[16:], second.ids[16:]) == ([32, 33, 34], [35, 36, 37])
+
+
+def test_one_that_is_lost_amid_its_turn_gets_no_more() -> None:
+    book, first, second = ledger(), Sent(), Sent()
+    book.add(first.share)
+    book.add(second.share)
+    put(book, 33)
+    book.suspend(first.share)
+    put(book, 2)
+    assert second.ids[16:] == [33, 34]
+
+
+def test_a_consumer_that_is_quick_takes_no_more_than_its_turn() -> None:
+    book, quick, slow = ledger(), Sent(), Sent()
+    book.add(quick.share)
+    book.add(slow.share)
+    put(book, 33)
+    book.acknowledge(slow.share, Ack(16, ()))
+    for _ in range(3):
+        book.acknowledge(quick.share, Ack(quick.share.num_given, ()))
+        put(book, 1)
+    assert (quick.ids[16:], slow.ids[16:]) == ([32, 33, 34], [35])
+
+
 @pytest.mark.parametrize("window", [{"messages": 2}, {"nbytes": 15}])
 def test_no_more_is_sent_ahead_than_the_window(window: dict[str, int]) -> None:
     book, consumer = ledger(), Sent(**window)

@@ -26,6 +26,9 @@ class Rotation:
         self._max_message_bytes = max_message_bytes
         self._has_windows = True
         self._num_turns = 0
+        # Who was chosen last, and how often it is to be again.
+        self._chosen: Share | None = None
+        self._num_left = 0
 
     @property
     def nbytes(self) -> int:
@@ -43,6 +46,7 @@ class Rotation:
     def suspend(self, share: Share) -> None:
         """Choose it no more."""
         share.suspend()
+        self._chosen = None
         if share in self.candidates:
             self.candidates.remove(share)
 
@@ -69,8 +73,13 @@ class Rotation:
     def choose(self) -> Share:
         """Return the one with the fewest messages; of equals, who waited longest.
 
-        There must be candidates.
+        It is chosen again for an eighth as many more, so that where consumers have many
+        some go out together. There must be candidates.
         """
+        best = self._chosen
+        if self._num_left and best is not None and best.is_open:
+            self._num_left -= 1
+            return best
         best = self.candidates[0]
         fewest = len(best.entries)
         for share in self.candidates:
@@ -81,6 +90,8 @@ class Rotation:
                 best, fewest = share, num_entries
         self._num_turns += 1
         best.turn = self._num_turns
+        self._chosen = best
+        self._num_left = fewest // 8
         return best
 
     def choose_for(self, nbytes: int) -> Share | None:
