@@ -11,12 +11,11 @@ from tests.transport.waiting import eventually
 
 from busduct.fmq._consumer import Consumer
 from busduct.fmq._options import QueueOptions
-from busduct.fmq._wire import Data, Welcome
+from busduct.fmq._payload import PayloadDecoder
+from busduct.fmq._wire import Welcome
 
-
-def as_bytes(data: Data) -> bytes:
-    """Decode a payload that is bytes."""
-    return bytes(data.body)
+# What queues do with bytes.
+as_bytes = PayloadDecoder()
 
 
 class Scene:

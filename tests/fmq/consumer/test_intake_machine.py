@@ -15,7 +15,9 @@ from hypothesis.strategies import integers
 from tests.fmq.raw_producer import NAME, parts_of, run_of
 
 from busduct.fmq._consumer._intake import Intake
+from busduct.fmq._consumer._opening import Opener
 from busduct.fmq._options import QueueOptions
+from busduct.fmq._payload import PayloadDecoder
 from busduct.fmq._wire import (
     VERSION,
     Ack,
@@ -75,8 +77,9 @@ class IntakeMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        options = QueueOptions(prefetch_messages=4, prefetch_bytes=40)
+        options = QueueOptions(prefetch_messages=16, prefetch_bytes=80)
         self.intake = Intake(NAME, bytes(16), options)
+        self.opener = Opener(PayloadDecoder())
         self.sides: list[ProducerSide] = []
         self.num_connections = 0
         self.next_msg_id = 0
@@ -159,6 +162,32 @@ class IntakeMachine(RuleBasedStateMachine):
             self.settled.add(data.msg_id)
             self.intake.settle_taken(taken)
 
+    @precondition(lambda self: self.intake.shelf.next_link is not None)
+    @rule()
+    def look_ahead(self) -> None:
+        # What was taken of an earlier one is settled, and the rest may come again.
+        self.intake.end_streak()
+        link = self.intake.shelf.next_link
+        if link is None:
+            return
+        room = self.intake.room_for_streak(link)
+        messages = self.opener.open_ahead(link, *room)
+        assert len(messages) <= max(room[0], 0)
+        self.intake.streak.begin(messages)
+
+    @precondition(lambda self: self.intake.streak.ready)
+    @rule(count=integers(1, 4))
+    def take_ready(self, count: int) -> None:
+        ready = self.intake.streak.ready
+        for _ in range(min(count, len(ready))):
+            message = ready.popleft()
+            side, number = self.held.pop(message.msg_id)
+            assert self.last_taken.get(side, -1) < number
+            self.last_taken[side] = number
+            self.settled.add(message.msg_id)
+        if not ready:
+            self.intake.end_streak()
+
     @precondition(lambda self: self.kept)
     @rule(choice=any_choice(), is_done=integers(0, 1))
     def finish(self, choice: Any, is_done: int) -> None:
@@ -229,10 +258,12 @@ class IntakeMachine(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         if not hasattr(self, "intake"):
             return
-        assert self.intake.shelf.num_held == len(self.held)
-        assert self.intake.shelf.held_nbytes == 5 * len(self.held)
+        streak = self.intake.streak
+        num_ahead = streak.num_begun - len(streak.ready)
+        assert self.intake.shelf.num_held == len(self.held) + num_ahead
+        assert self.intake.shelf.held_nbytes == 5 * (len(self.held) + num_ahead)
         assert self.intake.num_unsettled == len(self.kept)
-        assert self.intake.num_settled == len(self.settled)
+        assert self.intake.num_settled == len(self.settled) - num_ahead
         assert self.intake.num_returned >= len(self.given_back)
         assert self.intake.num_links == len(self._up())
         for side in self.sides:

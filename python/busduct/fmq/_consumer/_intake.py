@@ -12,6 +12,7 @@ from busduct.fmq._consumer._greeting import Greeter
 from busduct.fmq._consumer._origins import Origins
 from busduct.fmq._consumer._producer_link import Origin, ProducerLink, Taken
 from busduct.fmq._consumer._shelf import Shelf
+from busduct.fmq._consumer._streak import Streak
 from busduct.fmq._options import QueueOptions
 from busduct.fmq._wire import (
     VERSION,
@@ -25,6 +26,9 @@ from busduct.fmq._wire import (
 )
 
 __all__ = ["Intake"]
+
+# Small messages that are taken by the shortest way before anything else is looked at.
+MAX_STREAK = 32
 
 _NOBODY = Origin("")
 
@@ -45,7 +49,8 @@ class Intake:
         origins: The producers.
         answers: What is to be sent to connections at once.
         refusals: What they did wrong, since this was last cleared.
-        shelf: What came and was not taken.
+        shelf: What came and was not taken, beside what was of the streak.
+        streak: What is ready to be taken.
         num_unsettled: Messages taken that the application is not done with.
         num_settled: Those that it is done with.
         num_returned: Those that it gave back.
@@ -62,6 +67,7 @@ class Intake:
         self.answers: list[tuple[bytes, bytes]] = []
         self.refusals: list[RemoteProtocolError] = []
         self.shelf = Shelf()
+        self.streak = Streak()
         self.num_unsettled = 0
         self.num_settled = 0
         self.num_returned = 0
@@ -132,6 +138,8 @@ class Intake:
     def take(self) -> Taken | None:
         """Take the next message; each connection that has some gets its turn."""
         shelf = self.shelf
+        if self.streak.num_begun:
+            self.end_streak()
         while (taken := shelf.take()) is not None:
             link, number, data, nbytes = taken
             if link.is_over:
@@ -143,6 +151,32 @@ class Intake:
             link.settle_taken(number, nbytes)
             self._is_due(link)
         return None
+
+    def room_for_streak(self, link: ProducerLink) -> tuple[int, int]:
+        """Return how many messages and bytes of a connection may be taken together.
+
+        None where not all is the same; else until its producer is to be told, and where
+        other producers wait for their turn, an eighth of what the connection has here.
+        """
+        if link.is_over or link.superseded or link.unsettled:
+            return 0, 0
+        most = len(link.held) if self.shelf.num_links == 1 else len(link.held) // 8
+        num_messages = min(most, MAX_STREAK, self._due_messages - link.num_untold)
+        return max(num_messages, 0), self._due_nbytes - link.untold_nbytes
+
+    def end_streak(self) -> bool:
+        """Settle what was taken of the streak, and have none.
+
+        Returns:
+            As `settle_taken`.
+        """
+        link, count = self.shelf.next_link, self.streak.end()
+        if link is None or not count:
+            return False
+        self.num_settled += count
+        link.num_untold += count
+        link.untold_nbytes += self.shelf.take_first(count)
+        return self._is_due(link)
 
     def settle_taken(self, taken: Taken) -> bool:
         """Note that the application is done with what it took last.
@@ -201,6 +235,7 @@ class Intake:
 
     def take_news(self) -> list[ProducerLink]:
         """Take the connections whose producers are to be told something."""
+        self.end_streak()
         links = list(self._untold)
         self._untold.clear()
         return links
@@ -211,6 +246,7 @@ class Intake:
 
     def end(self, routing_id: bytes) -> None:
         """Note that a connection is lost; more of what it brought may still come."""
+        self.end_streak()
         link = self._links.get(routing_id)
         if link is not None:
             self._ended[link] = None
@@ -234,6 +270,7 @@ class Intake:
             What came by connections that are lost, or was adopted. Producers deliver to
             somebody else what else a connection brought that they see end.
         """
+        self.end_streak()
         links = dict.fromkeys((*self._keeping, *self.shelf.links()))
         orphans = [taken for link in links for taken in link.orphans()]
         for link in links:
@@ -262,6 +299,8 @@ class Intake:
         Returns:
             The messages and their bytes, if that is what it is.
         """
+        if self.streak.num_begun:
+            self.end_streak()
         if link is not None and link.is_refused:
             self.num_malformed += 1
             return ()

@@ -47,11 +47,29 @@ class Shelf:
         data, nbytes = held.popleft()
         self.num_held -= 1
         self.held_nbytes -= nbytes
-        if not held:
-            ready.popleft()
-        elif len(ready) > 1:
-            ready.rotate(-1)
+        self._end_turn(held)
         return link, number, data, nbytes
+
+    @property
+    def num_links(self) -> int:
+        """Connections that have something here."""
+        return len(self._ready)
+
+    @property
+    def next_link(self) -> ProducerLink | None:
+        """The connection whose turn it is; None if nothing is held."""
+        return self._ready[0] if self._ready else None
+
+    def take_first(self, count: int) -> int:
+        """Take so many messages of the next connection; return their bytes."""
+        link = self._ready[0]
+        held = link.held
+        nbytes = sum([held.popleft()[1] for _ in range(count)])
+        link.num_taken += count
+        self.num_held -= count
+        self.held_nbytes -= nbytes
+        self._end_turn(held)
+        return nbytes
 
     def drop(self, link: ProducerLink) -> None:
         """Drop what a connection brought and was not taken."""
@@ -64,3 +82,9 @@ class Shelf:
     def links(self) -> list[ProducerLink]:
         """Return the connections that have something here."""
         return list(self._ready)
+
+    def _end_turn(self, held: deque[tuple[Data, int]]) -> None:
+        if not held:
+            self._ready.popleft()
+        elif len(self._ready) > 1:
+            self._ready.rotate(-1)

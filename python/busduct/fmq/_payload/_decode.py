@@ -36,6 +36,9 @@ class PayloadDecoder:
             one that are large.
         dec_hook: As of `msgspec.msgpack.Decoder`.
 
+    Attributes:
+        gives_bytes: Whether the payload of bytes are they themselves.
+
     Raises:
         ConfigError: A type that holds `msgspec.msgpack.Ext`, or one of an array that
             cannot be checked.
@@ -56,7 +59,7 @@ class PayloadDecoder:
         self._is_any = message_type is Any
         self._copy = copy
         self._views = views
-        self._is_as_it_is = self._is_any and not views
+        self.gives_bytes = self._is_any and not views
         # A field that takes a view shall not be given one of a copy.
         self._views_in_parts = views or _has_only_views(nodes)
         self._dec_hook = dec_hook
@@ -77,7 +80,7 @@ class PayloadDecoder:
                 there.
         """
         encoding, body = data.encoding, data.body
-        if encoding is _BYTES and self._is_as_it_is and type(body) is bytes:
+        if encoding is _BYTES and self.gives_bytes and type(body) is bytes:
             return body
         if encoding is not _OBJECT:
             payload = self._payload_of(encoding, body)
