@@ -472,8 +472,9 @@ async def test_what_a_consumer_does_not_read_is_undelivered(
     backend: ModuleType, ipc_dir: Path
 ) -> None:
     async with party(backend, ipc_dir) as there:
-        consumer = await there.joined(prefetch=(1000, 1 << 40))
-        # More than what the connection and the kernel hold.
+        # Its socket, too, reads no further, however long the producer lingers.
+        consumer = await there.joined(prefetch=(1000, 1 << 40), hwm_messages=4)
+        # More than what it, the connection and the kernel hold.
         payloads = [bytes([n]) * (1 << 20) for n in range(64)]
         await there.put(*payloads)
         await there.producer.close(0.05)
