@@ -186,19 +186,8 @@ class Intake:
         """
         link, number, _, nbytes = taken
         self.num_settled += 1
-        # NB: `ProducerLink.settle_taken` and `_is_due`, written out: this is the way of
-        # every message.
-        link.num_untold += 1
-        link.untold_nbytes += nbytes
-        if link.unsettled:
-            link.others.append(number)
-        if link.is_over:
-            return False
-        self._untold[link] = None
-        return (
-            link.num_untold >= self._due_messages
-            or link.untold_nbytes >= self._due_nbytes
-        )
+        link.settle_taken(number, nbytes)
+        return self._is_due(link)
 
     def keep(self, taken: Taken) -> None:
         """Note that the application is not done with what it took last."""
